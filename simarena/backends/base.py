@@ -1,0 +1,19 @@
+"""The seam to the outside: one request at a time from the caller's view; batching is the backend's business."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from simarena.records import Completion, Request
+
+
+class Backend(Protocol):
+    """Answers requests. Raises RequestFailed where one cannot be answered, RunFailed where none can any more."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer one request, or score its continuations where `request.score` is set."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back what the backend holds: engine, connections, threads."""
+        ...

@@ -1,0 +1,44 @@
+"""Names to import paths: nothing is imported until it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from simarena.errors import UnknownName
+
+ENVIRONMENTS: dict[str, str] = {
+    "arena": "simarena.envs.arena:Arena",
+    "bargain": "simarena.envs.bargain:Bargain",
+    "debate": "simarena.envs.debate:Debate",
+    "roundtable": "simarena.envs.roundtable:Roundtable",
+}
+
+TASKS: dict[str, str] = {
+    "arithmetic": "simarena.tasks.arithmetic:Arithmetic",
+    "beliefs": "simarena.tasks.beliefs:Beliefs",
+    "kks": "simarena.tasks.kks:KnightKnaveSpy",
+    "logic_chain": "simarena.tasks.logic_chain:LogicChain",
+    "matrix": "simarena.tasks.matrix:MatrixGame",
+    "measures": "simarena.tasks.measures:Measures",
+    "questions": "simarena.tasks.questions:QuestionFile",
+    "scoresheets": "simarena.tasks.scoresheets:ScoreSheets",
+    "skills": "simarena.tasks.skills:SkillTable",
+    "story": "simarena.tasks.story:Story",
+    "trap_math": "simarena.tasks.trap_math:TrapMath",
+}
+
+BACKENDS: dict[str, str] = {
+    "openai": "simarena.backends.openai:OpenAIBackend",
+    "scripted": "simarena.backends.scripted:ScriptedBackend",
+    "transformers": "simarena.backends.transformers:TransformersBackend",
+}
+
+
+def lookup(table: Mapping[str, str], kind: str, name: str) -> Any:
+    """The object that `name` stands for in `table`; UnknownName with a suggestion otherwise."""
+    if name not in table:
+        raise UnknownName(kind, name, table)
+    module, attribute = table[name].split(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""Seeded generators with planted truth; one file per family."""
