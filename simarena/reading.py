@@ -33,7 +33,9 @@ def clean(text: str) -> str:
     """`text` without control characters, lone surrogates and other marks that could forge a layout."""
     if text.isprintable():
         return text
-    return "".join(c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+    return "".join(
+        c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+    )
 
 
 def clean_value(value: JSON) -> JSON:
@@ -57,7 +59,8 @@ def cut_words(text: str, limit: int) -> str:
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects in `text` that stand at its outermost level, last first."""
-    decoder, spans, at = json.JSONDecoder(), [], text.find("{")
+    decoder, at = json.JSONDecoder(), text.find("{")
+    spans: list[dict[str, Any]] = []
     while at != -1 and len(spans) < 64:
         try:
             value, end = decoder.raw_decode(text, at)

@@ -158,6 +158,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
+    """What a completion cost."""
+
     prompt: int = 0
     """Tokens."""
     cached: int = 0

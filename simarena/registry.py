@@ -29,6 +29,15 @@ TASKS: dict[str, str] = {
     "trap_math": "simarena.tasks.trap_math:TrapMath",
 }
 
+POLICIES: dict[str, str] = {
+    "any": "simarena.agents.policies.anywhere",
+    "arena": "simarena.agents.policies.arena",
+    "bargain": "simarena.agents.policies.bargain",
+    "debate": "simarena.agents.policies.debate",
+    "roundtable": "simarena.agents.policies.roundtable",
+}
+"""First part of a policy's name -> module whose POLICIES table holds the second part, as in "debate/honest"."""
+
 BACKENDS: dict[str, str] = {
     "openai": "simarena.backends.openai:OpenAIBackend",
     "scripted": "simarena.backends.scripted:ScriptedBackend",
@@ -42,3 +51,19 @@ def lookup(table: Mapping[str, str], kind: str, name: str) -> Any:
         raise UnknownName(kind, name, table)
     module, attribute = table[name].split(":")
     return getattr(import_module(module), attribute)
+
+
+def lookup_policy(name: str) -> Any:
+    """The policy class called "<environment>/<policy>"."""
+    group, _, rest = name.partition("/")
+    if group not in POLICIES:
+        raise UnknownName("policy", name, policy_names())
+    table = import_module(POLICIES[group]).POLICIES
+    if rest not in table:
+        raise UnknownName("policy", name, policy_names())
+    return table[rest]
+
+
+def policy_names() -> list[str]:
+    """Every scripted policy that ships."""
+    return sorted(f"{group}/{name}" for group, path in POLICIES.items() for name in import_module(path).POLICIES)

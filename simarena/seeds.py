@@ -7,7 +7,7 @@ import random
 
 
 def derive(*parts: object) -> int:
-    """A 48-bit seed for `parts`, e.g. derive(run_seed, match, seat, turn); the same on every machine.
+    """A 48-bit seed for `parts` (run seed, match, seat, turn, ...); the same on every machine.
 
     48 bits fit in a JSON number, a SQLite integer and every engine's seed field.
     """

@@ -1,0 +1,1 @@
+"""Who sits in a seat: language models, scripted reference policies, people."""

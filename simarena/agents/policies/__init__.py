@@ -1,0 +1,1 @@
+"""Scripted reference policies: one file per environment, each with its expected values worked out in the open."""
