@@ -101,6 +101,10 @@ class PhaseEnv(AECEnv):
         """Actors of a phase with order "chosen", as earlier actions decided."""
         return phase.actors
 
+    def audience(self, seat: str, phase: Phase) -> tuple[str, ...] | None:
+        """Who sees what `seat` does in `phase`, where that depends on the seat (who hears whom)."""
+        return phase.audience
+
     def legal(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> str:
         """Why these well-formed fields are not allowed now; "" where they are."""
         return ""
@@ -339,9 +343,10 @@ class PhaseEnv(AECEnv):
         if phase.probe:
             self.note("probe", fields, (), seat)
         elif not phase.private:
-            self.note("act", fields, phase.audience, seat)
+            self.note("act", fields, self.audience(seat, phase), seat)
         else:
-            self.note("act", {k: v for k, v in fields.items() if k not in phase.private}, phase.audience, seat)
+            public = {k: v for k, v in fields.items() if k not in phase.private}
+            self.note("act", public, self.audience(seat, phase), seat)
             self.note("private", {k: v for k, v in fields.items() if k in phase.private}, (seat,), seat)
         if outcome not in ("ok", "repaired"):
             audience = () if phase.probe else (seat,)
@@ -366,7 +371,7 @@ class PhaseEnv(AECEnv):
             step=self._steps,
             brief=self.brief(seat),
             instruction=phase.instruction,
-            task=self.task.public,
+            task=self.task.known,
             card=self.card(seat),
             events=tuple(e for e in new if e.author != seat),
             history=lambda: self.visible(seat, until=until),
