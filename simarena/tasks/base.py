@@ -20,11 +20,18 @@ class Task:
     family: str
     seed: int
     public: dict[str, JSON]
-    """What every seat may know."""
+    """What every seat may know and is shown, in words."""
+    structure: dict[str, JSON] = field(default_factory=dict)
+    """The same knowledge as data, for policies and solvers; prompts leave it out."""
     private: dict[str, dict[str, JSON]] = field(default_factory=dict)
     """Role or seat -> what it alone knows."""
     truth: JSON = None
     """The right answer and whatever a verifier needs; never shown to a seat."""
+
+    @property
+    def known(self) -> dict[str, JSON]:
+        """Everything public: words and structure."""
+        return {**self.public, **self.structure}
 
 
 class Knobs(BaseModel):

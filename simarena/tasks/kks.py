@@ -282,7 +282,7 @@ def _to_json(statement: Statement, people: tuple[str, ...]) -> dict[str, JSON]:
     return {
         "kind": statement.kind,
         "people": [people[i] for i in statement.people],
-        "count": statement.count,
+        "count": statement.number,
         "of": statement.of,
         "parts": [_to_json(part, people) for part in statement.parts],
         "text": text_of(statement, people),
@@ -320,17 +320,17 @@ def text_of(statement: Statement, people: tuple[str, ...]) -> str:
 
 
 def _clause(statement: Statement, people: tuple[str, ...]) -> str:
-    kind, about, count, of, parts = statement
+    kind, about, number, of, parts = statement
     if kind == "one_of_two":
         return f"exactly 1 of these is true: (1) {_clause(parts[0], people)}; (2) {_clause(parts[1], people)}"
     who, every = listed([people[i] for i in about]), "all " if len(about) > 2 else ""
     if kind in logic.COUNTED:
-        return _count_clause(who, len(about), count, logic.COUNTED[kind])
+        return _count_clause(who, len(about), number, logic.COUNTED[kind])
     if kind in ("truths", "lies"):
         word = "true" if kind == "truths" else "false"
         if len(about) == 1:
             return f"what {who} says is {word}"
-        return f"of what {who} say, exactly {count} {'is' if count == 1 else 'are'} {word}"
+        return f"of what {who} say, exactly {number} {'is' if number == 1 else 'are'} {word}"
     return {
         "same_role": f"{who} {every}have the same role",
         "different_role": f"{who} have different roles",

@@ -37,7 +37,7 @@ class Statement(NamedTuple):
     kind: Kind
     people: tuple[int, ...] = ()
     """Whom it is about."""
-    count: int = 0
+    number: int = 0
     """For counts: how many of them, exactly."""
     of: str = ""
     """For parities: a role, or "true" / "false" statements."""
@@ -100,15 +100,15 @@ def same_role(space: Worlds, people: Sequence[int]) -> int:
 
 def meaning(statement: Statement, earlier: Sequence[int], space: Worlds) -> int:
     """The assignments in which `statement` is true; `earlier` holds the meanings of what was said before."""
-    kind, people, count, of, parts = statement
+    kind, people, number, of, parts = statement
     every = space.every
     if kind == "one_of_two":
         return meaning(parts[0], earlier, space) ^ meaning(parts[1], earlier, space)
     if kind in COUNTED:
         masks = space.has[COUNTED[kind]]
-        return exactly([masks[i] for i in people], count, every)
+        return exactly([masks[i] for i in people], number, every)
     if kind in ABOUT_TRUTH:
-        return _of_truths(kind, [earlier[i] for i in people], count, of, every)
+        return _of_truths(kind, [earlier[i] for i in people], number, of, every)
     if kind == "same_role":
         return same_role(space, people)
     if kind in ("different_role", "mixed_roles"):
