@@ -76,20 +76,18 @@ class Measures(Family):
     Params = MeasureParams
 
     def generate(self, seed: int) -> Task:
-        """Public: budget, costs and (rubric public) all effects. Private per group (rubric private): own effects."""
-        instance = self._draw(seed)
-        return self.task(instance, seed)
+        """Public: budget, costs and, where the rubric is public, each group's card. Private: the cards otherwise."""
+        return self.task(self._draw(seed), seed)
 
     def task(self, instance: Instance, seed: int) -> Task:
         """The task of an instance, dealt as the rubric says."""
-        open_to_all = self.params.rubric == "public"
-        public: dict[str, JSON] = {"budget": instance.budget, "measures": {}}
-        for i, cost in enumerate(instance.costs):
-            public["measures"][measure(i)] = {"cost": cost, **(effects_of(instance, i) if open_to_all else {})}
-        if open_to_all:
-            public["base"] = {group(g): points for g, points in enumerate(instance.base)}
-        private = {} if open_to_all else {group(g): own_card(instance, g) for g in range(len(instance.base))}
-        return Task(family=self.name, seed=seed, public=public, private=private, truth=truth(instance))
+        public: dict[str, JSON] = {
+            "budget": instance.budget,
+            "costs": {measure(i): cost for i, cost in enumerate(instance.costs)},
+        }
+        cards: dict[str, dict[str, JSON]] = {group(g): card(instance, g) for g in range(len(instance.base))}
+        shown, private = (cards, {}) if self.params.rubric == "public" else ({}, cards)
+        return Task(family=self.name, seed=seed, public={**public, **shown}, private=private, truth=truth(instance))
 
     def verify(self, task: Task, answer: JSON) -> float:
         """Share of the possible rise of the worst-off group that a package reaches, 0..1; 0 for no legal package."""
@@ -138,17 +136,22 @@ def measure(number: int) -> str:
     return f"m{number + 1}"
 
 
-def effects_of(instance: Instance, number: int) -> dict[str, JSON]:
-    """Seat -> points of one measure."""
-    return {group(g): points for g, points in enumerate(instance.effects[number])}
+def card(instance: Instance, number: int) -> dict[str, JSON]:
+    """A group's base utility and what every measure does for it."""
+    return {"base": instance.base[number], **{measure(i): row[number] for i, row in enumerate(instance.effects)}}
 
 
-def own_card(instance: Instance, number: int) -> dict[str, JSON]:
-    """What a group knows of itself where the rubric is private."""
-    return {
-        "base": instance.base[number],
-        "effects": {measure(i): row[number] for i, row in enumerate(instance.effects)},
-    }
+def read_public(public: dict[str, Any]) -> Instance | None:
+    """The instance that a public part tells in full; None where the rubric is private."""
+    seats = sorted((key for key in public if key.startswith("group_")), key=lambda seat: int(seat[6:]))
+    if not seats:
+        return None
+    return Instance(
+        tuple(public[seat]["base"] for seat in seats),
+        tuple(public["costs"].values()),
+        tuple(tuple(public[seat][name] for seat in seats) for name in public["costs"]),
+        public["budget"],
+    )
 
 
 def as_instance(data: dict[str, Any]) -> Instance:
