@@ -208,6 +208,10 @@ class Match:
     """Matches that count as one comparison (the two games of a swapped pair) share it."""
     cell: dict[str, JSON] = field(default_factory=dict)
     """The sweep's coordinates, e.g. {"depth": 2}."""
+    parent: str = ""
+    """Id of the match that this one was forked from; "": none."""
+    turn: int = 0
+    """How many of the parent's actions it begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,9 +225,12 @@ class Turn:
     calls: tuple[str, ...]
     """Keys of the completions that led to it, repair turns included."""
     fields: dict[str, JSON] | None
+    """What the seat handed in; the log holds what was applied."""
     outcome: Outcome
     state: str
     """Hash of the match's state after the action."""
+    error: str = ""
+    """What was wrong with it, in the words that the seat's agent found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
