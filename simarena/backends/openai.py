@@ -1,0 +1,168 @@
+"""Any OpenAI-compatible endpoint as a backend: one request in, one completion or one classified failure out.
+
+In: requests, and options from an agent file. Out: completions with all that the server offers (log-probs, token ids,
+cached tokens). This file says what is asked and how it is read; `http_client` gets the answer. Knows no match: which
+replica a seat stays at follows from the request's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from simarena.backends import openai_score as scoring
+from simarena.backends import openai_wire as wire
+from simarena.backends.openai_options import MILLION, OpenAIOptions, Secrets
+from simarena.errors import MissingExtra, RequestFailed, ScenarioError
+from simarena.records import Completion, Request, Usage
+
+if TYPE_CHECKING:
+    from simarena.backends.http_client import Client
+
+__all__ = ["OpenAIBackend", "OpenAIOptions"]
+
+TOKENS_KEPT = 4096
+"""Continuations whose tokens are remembered: a judge's options come again and again."""
+
+
+class OpenAIBackend:
+    """A server and its replicas, by the options of OpenAIOptions.
+
+    Raises ScenarioError (an option is wrong), MissingModel (a key's variable is not set) or MissingExtra.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        wall: Callable[[], float] = time.time,
+        **options: Any,
+    ) -> None:
+        self.options = _options(options)
+        secrets = Secrets(self.options)
+        self.client = _client(self.options, secrets, clock=clock, sleep=sleep, wall=wall)
+        self._tokens: dict[tuple[str, str], scoring.Ids] = {}
+        self._echo = False
+        """Whether this server scores by the field of that name."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer `request`, or score its continuations. Raises RequestFailed or RunFailed."""
+        if request.score:
+            return await self._score(request)
+        return await self.client.ask(request.key, self._chat(request))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+    def cost(self, usage: Usage) -> float:
+        """What `usage` costs, in the money of the options' prices."""
+        options = self.options
+        cached = options.price_prompt if options.price_cached is None else options.price_cached
+        prompt = (usage.prompt - usage.cached) * options.price_prompt + usage.cached * cached
+        return (prompt + usage.completion * options.price_completion) / MILLION
+
+    def __repr__(self) -> str:
+        return f"OpenAIBackend({', '.join(self.options.urls)})"
+
+    def _chat(self, request: Request) -> wire.Exchange[Completion]:
+        held = request.schema is not None
+        return wire.Exchange(
+            "/chat/completions",
+            body=lambda dialect: wire.chat_body(request, dialect, self.options),
+            read=lambda body, dialect: wire.read_chat(body, dialect.held if held else ""),
+            instead=_typed,
+        )
+
+    async def _score(self, request: Request) -> Completion:
+        prompt = await self._tokenise(request, scoring.prompt_body(request))
+        if isinstance(prompt, Completion):
+            return prompt
+        parts = [await self._continuation(request, text) for text in request.score]
+        why = ""
+        for echo in (True,) if self._echo else (False, True):
+            found = await self.client.ask(request.key, _scores(request, prompt, parts, echo=echo))
+            if isinstance(found, Completion):
+                self._echo = echo and found.finish != "too_long"
+                return found
+            why = why or found
+        raise self._no_scores(why)
+
+    async def _continuation(self, request: Request, text: str) -> scoring.Ids:
+        known = (wire.served_model(request), text)
+        if known not in self._tokens:
+            ids = await self._tokenise(request, scoring.continuation_body(request, text))
+            if isinstance(ids, Completion):
+                raise RequestFailed(f"a continuation of {len(text)} characters is too long to be scored; shorten it")
+            if len(self._tokens) >= TOKENS_KEPT:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[known] = ids
+        return self._tokens[known]
+
+    async def _tokenise(self, request: Request, body: dict[str, Any]) -> scoring.Ids | Completion:
+        exchange: wire.Exchange[scoring.Ids | Completion | str] = wire.Exchange(
+            "//tokenize",
+            body=lambda _: body,
+            read=lambda found, _: scoring.read_tokens(found),
+            instead=_not_offered,
+        )
+        found = await self.client.ask(request.key, exchange)
+        if isinstance(found, str):
+            raise self._no_scores(found)
+        return found
+
+    def _no_scores(self, why: str) -> RequestFailed:
+        return RequestFailed(
+            f"{self.options.urls[0]} does not score given continuations ({why}); let this agent judge by options or "
+            f"pointwise, or give it a vLLM server or the transformers backend"
+        )
+
+
+def _scores(
+    request: Request, prompt: scoring.Ids, parts: list[scoring.Ids], *, echo: bool
+) -> wire.Exchange[Completion | str]:
+    silent = "it returns no log-probabilities of the prompt"
+    return wire.Exchange(
+        "/completions",
+        body=lambda _: scoring.score_body(request, prompt, parts, echo=echo),
+        read=lambda body, _: scoring.read_scores(body, prompt, parts) or silent,
+        instead=_not_offered,
+    )
+
+
+def _typed(error: wire.ServerError) -> Completion | None:
+    """The completion that an error stands for, if it is one: the prompt was too long, or the answer refused."""
+    if error.status in (400, 413, 422) and wire.is_too_long(error):
+        return Completion(text="", finish="too_long")
+    if error.status in (400, 403) and error.code in wire.REFUSAL_CODES:
+        return Completion(text="", finish="refusal")
+    return None
+
+
+def _not_offered(error: wire.ServerError) -> Completion | str | None:
+    typed = _typed(error)
+    if typed is None and error.status in (400, 404, 405, 422, 501):
+        return f"{error.status}: {error.message}"
+    return typed
+
+
+def _options(options: dict[str, Any]) -> OpenAIOptions:
+    try:
+        return OpenAIOptions(**options)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        lines = [f"{'.'.join(map(str, item['loc'])) or 'backend'}: {item['msg']}" for item in found]
+    raise ScenarioError("the options of the openai backend are wrong:\n  " + "\n  ".join(lines))
+
+
+def _client(options: OpenAIOptions, secrets: Secrets, **times: Any) -> Client:
+    try:
+        from simarena.backends.http_client import Client
+    except ImportError as error:
+        raise MissingExtra("the openai backend", "http") from error
+    return Client(options, secrets, **times)
