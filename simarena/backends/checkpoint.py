@@ -13,7 +13,7 @@ DIGEST_LIMIT = 1 << 30
 
 
 def load(where: str, adapters: dict[str, str], device: str, dtype: str) -> tuple[Any, Any, dict[str | None, str]]:
-    """Model, tokenizer, and versions by adapter folder (None: the base). `adapters`: folder -> its name in the model."""
+    """Model, tokenizer, versions by adapter folder (None: the base). `adapters`: folder -> its name in the model."""
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
