@@ -453,6 +453,9 @@ class PhaseEnv(AECEnv):
         )
         return "\n".join(lines)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def state(self) -> NDArray[np.float32]:
         """All seats' features, side by side."""
         return np.concatenate([np.asarray(self.features(seat), np.float32) for seat in self.possible_agents])
