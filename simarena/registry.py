@@ -22,6 +22,7 @@ TASKS: dict[str, str] = {
     "logic_chain": "simarena.tasks.logic_chain:LogicChain",
     "matrix": "simarena.tasks.matrix:MatrixGame",
     "measures": "simarena.tasks.measures:Measures",
+    "mixed": "simarena.tasks.mixture:Mixture",
     "questions": "simarena.tasks.questions:QuestionFile",
     "scoresheets": "simarena.tasks.scoresheets:ScoreSheets",
     "skills": "simarena.tasks.skills:SkillTable",
