@@ -1,0 +1,28 @@
+"""Fork a match at a turn: what would have happened, had somebody said something else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from simarena.errors import StoreError
+from simarena.identity import content_hash
+from simarena.records import Match
+from simarena.store import Run
+
+
+def branches(run: Run, match_id: str, turn: int, count: int) -> list[Match]:
+    """`count` matches that begin with the first `turn` actions of a match that has ended, then go ways of their own.
+
+    They share the parent's task, cards and unit; what its seats sample after the fork has new seeds. `rollout` plays
+    them into the same run and takes what was said before the fork from the parent's record. The same call gives the
+    same matches, so that a larger `count` only adds to them.
+    """
+    record = run.trajectory(match_id)
+    if not 0 <= turn < len(record.turns):
+        raise StoreError(f"match {match_id} has no turn {turn}; give one of 0 to {len(record.turns) - 1}")
+    return [fork(record.match, turn, n) for n in range(count)]
+
+
+def fork(parent: Match, turn: int, n: int) -> Match:
+    """The `n`-th fork of a match at a turn."""
+    return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn)
