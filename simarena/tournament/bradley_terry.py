@@ -109,7 +109,7 @@ class Fit:
         rows[:, : contrasts.shape[1]] = contrasts
         agents = rows[:, : len(self.strength)]
         model, robust = (np.sum(rows @ v * rows, axis=1) for v in self._covariances())
-        doubtful = (np.abs(agents) >= 0.5)[:, self.sparse].any(axis=1)
+        doubtful = np.asarray((np.abs(agents) >= 0.5)[:, self.sparse].any(axis=1), dtype=np.bool_)
         comparable = np.abs(agents @ np.eye(len(self.strength))[self.component]).max(axis=1, initial=0.0) < 1e-9
         return self._error(model, robust, doubtful, comparable)
 
@@ -117,8 +117,8 @@ class Fit:
         """(difference, standard error), each (agents, agents), nats: strength of the row's agent minus the column's."""
         n = len(self.strength)
         model, robust = (v.diagonal()[:n, None] + v.diagonal()[:n] - 2 * v[:n, :n] for v in self._covariances())
-        doubtful = np.logical_or.outer(self.sparse, self.sparse)
-        comparable = self.component[:, None] == self.component
+        doubtful = np.asarray(self.sparse[:, None] | self.sparse, dtype=np.bool_)
+        comparable = np.asarray(self.component[:, None] == self.component, dtype=np.bool_)
         return self.strength[:, None] - self.strength, self._error(model, robust, doubtful, comparable)
 
     def _covariances(self) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -92,6 +92,11 @@ class Comparisons:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def take(self, rows: Ints) -> Comparisons:
+        """Only these rows; names and numbers of tasks and units stay as they are."""
+        columns = ("first", "second", "first_seat", "second_seat", "outcome", "weight", "task", "unit")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
 def compare(results: Sequence[Result], agents: Iterable[str] = (), tie_margin: float = TIE_MARGIN) -> Comparisons:

@@ -1,0 +1,151 @@
+"""Adaptive pairing: play what tells most, and stop when the question is answered.
+
+In: results. Out: pairings. The strengths and their covariance come from the Bradley-Terry fit; knows no points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from simarena.tournament.bradley_terry import Bools, Fit, fit
+from simarena.tournament.intervals import quantile
+from simarena.tournament.results import Comparisons, Floats, Ints, compare
+from simarena.tournament.schedule import Format, Ledger, Pairing, seatings
+
+LOOK = 1.25
+"""The question is asked again when there are so many times as many units as at the last look."""
+
+
+@dataclass(slots=True)
+class Looks:
+    """When the question has been asked. Looking often finds a fluke sooner or later, so each look asks for more.
+
+    Look number l spends 1/(l(l+1)) of the error allowed; these shares sum to 1 however often one looks.
+    """
+
+    count: int = 0
+    units: int = 0
+
+    def due(self, units: int) -> bool:
+        """Whether to look now; counts the look if so."""
+        if self.count and units < math.ceil(LOOK * self.units):
+            return False
+        self.count, self.units = self.count + 1, units
+        return True
+
+    def needed(self, confidence: float, questions: int, clusters: int) -> float:
+        """Standard errors by which a difference must exceed 0 at this look, `questions` being asked at once."""
+        error = (1 - confidence) / (self.count * (self.count + 1) * questions)
+        return quantile(1 - error, clusters - 1 if clusters else math.inf)
+
+
+class Played:
+    """The history as comparisons, of which any set of units can be taken."""
+
+    def __init__(self, names: Sequence[str], ledger: Ledger, pairings: Sequence[Pairing]) -> None:
+        results = ledger.results(pairings)
+        self.data = compare(results, names)
+        self.rows: defaultdict[str, list[int]] = defaultdict(list)
+        for row, result in enumerate(results):
+            self.rows[result.unit].append(row)
+
+    def of(self, units: Sequence[str]) -> Comparisons:
+        """The comparisons of these units."""
+        return self.data.take(np.array([row for unit in units for row in self.rows[unit]], dtype=np.intp))
+
+
+class Adaptive(Format):
+    """Each round plays the pairs whose next unit shrinks the joint uncertainty most (D-optimal), until sure enough.
+
+    D-optimal: the greatest gain in the log-determinant of the Fisher information, log(1 + w v), where w is the
+    information of a unit of the pair at the fitted strengths and v the variance of their difference. Pairs whose order
+    is settled are left alone.
+    """
+
+    floor: PositiveInt = 2
+    """Units that every pair plays first."""
+    games: PositiveInt = 20
+    """Most units of a pair: never more in all than a round robin of as many."""
+    batch: PositiveInt | None = None
+    """Units chosen at once, to be played at the same time; None: a quarter of the pairs, but one an agent at least."""
+    goal: Literal["order", "best"] = "order"
+    """When to stop: every rank is settled, or only who is best."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Chance that what is settled is right, over all looks and pairs together."""
+
+    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+        names = sorted(agents)
+        first, second = np.triu_indices(len(names), 1)
+        units = [
+            [seatings((names[i], names[j]), g) for g in range(self.games)] for i, j in zip(first, second, strict=True)
+        ]
+        played = Played(names, ledger, [p for pair in units for unit in pair for p in unit])
+        done, looks, settled = np.zeros(len(units), dtype=np.intp), Looks(), np.zeros((len(names),) * 2, dtype=np.bool_)
+        more, known = np.full(len(units), min(self.floor, self.games)), list[str]()
+        order = names
+        while more.any():
+            drawn = [p for pair, n, m in zip(units, done, more, strict=True) for unit in pair[n : n + m] for p in unit]
+            pending = ledger.pending(drawn)
+            if pending:
+                return pending, order
+            known += dict.fromkeys(p.unit for p in drawn)
+            done = done + more
+            fitted = fit(played.of(known), "model")
+            order = [names[i] for i in np.argsort(-fitted.strength, kind="stable")]
+            if looks.due(int(done.sum())):
+                settled = self._settled(fit(played.of(known)), looks)
+            wanted = self._open(fitted.strength, settled)[first, second]
+            more = self._choose(fitted, first, second, np.where(wanted, self.games - done, 0))
+        return [], order
+
+    def _settled(self, fitted: Fit, looks: Looks) -> Bools:
+        """(agents, agents): whether the row's agent is surely better than the column's."""
+        n = len(fitted.strength)
+        questions = n * (n - 1) // 2 if self.goal == "order" else n - 1
+        gap, error = fitted.gaps()
+        settled: Bools = gap > looks.needed(self.confidence, questions, fitted.clusters) * error
+        return settled
+
+    def _open(self, strength: Floats, settled: Bools) -> Bools:
+        """(agents, agents): whose order is still in question; nothing once the goal is reached."""
+        order = np.argsort(-strength, kind="stable")
+        unsure: Bools = np.logical_not(settled | settled.T)
+        if self.goal == "best":
+            rivals = ~settled.any(axis=0)
+            return unsure & rivals[:, None] & rivals
+        if not unsure[order[:-1], order[1:]].any():
+            return np.zeros_like(unsure)
+        return unsure
+
+    def _choose(self, fitted: Fit, first: Ints, second: Ints, left: Ints) -> Ints:
+        """(pairs,): how many units of each pair to play next, `left` being the most; greedy, one unit at a time."""
+        more, size = np.zeros_like(left), self.batch or max(len(fitted.strength), len(left) // 4)
+        covariance = fitted.model[: len(fitted.strength), : len(fitted.strength)].copy()
+        weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie)
+        for _ in range(min(size, int(left.sum()))):
+            spread = covariance[:, first] - covariance[:, second]
+            pairs = np.arange(len(left))
+            variance = spread[first, pairs] - spread[second, pairs]
+            best = int(np.argmax(np.where(more < left, weight * variance, -np.inf)))
+            more[best] += 1
+            gained = spread[:, best]
+            covariance -= np.outer(gained, gained) * weight[best] / (1 + weight[best] * variance[best])
+        return more
+
+
+def unit_information(difference: Floats, tie: float) -> Floats:
+    """Fisher information, per square nat, of two games with sides swapped between agents so far apart.
+
+    Davidson's model without seat effect, whose first order the swap cancels; never quite 0.
+    """
+    up, down = np.exp(difference / 2), np.exp(-difference / 2)
+    norm = up + down + tie
+    information: Floats = 2 * ((up + down) / norm / 4 - ((up - down) / norm / 2) ** 2)
+    return np.maximum(information, 1e-9)
