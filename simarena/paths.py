@@ -1,0 +1,52 @@
+"""Where the scenarios and agents that ship with simarena are, and how names become files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from simarena.errors import UnknownName
+
+PACKAGE = Path(__file__).parent
+REPOSITORY = PACKAGE.parent
+
+
+def shipped(kind: str) -> Path:
+    """The folder of shipped "scenarios" or "agents": in the repository, or inside an installed package."""
+    inside = PACKAGE / "shipped" / kind
+    return inside if inside.is_dir() else REPOSITORY / kind
+
+
+def scenario_names() -> list[str]:
+    """Names of the shipped scenarios, as in "debate/khan_persuasive_debate"."""
+    root = shipped("scenarios")
+    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.glob("*/*.yaml"))
+
+
+def agent_names() -> list[str]:
+    """Names of the agent files that ship or lie in ./agents."""
+    return sorted({path.stem for folder in agent_folders() for path in folder.glob("*.yaml")})
+
+
+def agent_folders() -> Iterator[Path]:
+    """Where agent files are looked for, nearest first."""
+    here = Path("agents")
+    if here.is_dir() and here.resolve() != shipped("agents").resolve():
+        yield here
+    if shipped("agents").is_dir():
+        yield shipped("agents")
+
+
+def find_scenario(name: str) -> Path:
+    """The file that a path or a shipped scenario's name stands for."""
+    for path in (Path(name), shipped("scenarios") / f"{name}.yaml", shipped("scenarios") / name):
+        if path.is_file():
+            return path
+    raise UnknownName("scenario", name, scenario_names())
+
+
+def find_agent(name: str) -> Path | None:
+    """The agent file that a path or a name stands for, or None."""
+    candidates = [Path(name)] if name.endswith((".yaml", ".yml")) else []
+    candidates += [folder / f"{name}.yaml" for folder in agent_folders()]
+    return next((path for path in candidates if path.is_file()), None)

@@ -1,0 +1,167 @@
+"""YAML files read safely and strictly: every error at once, each with file, line and column.
+
+Knows pydantic models and text; knows no scenario, agent or environment.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from simarena.errors import ScenarioError
+from simarena.records import JSON
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_NODES = 200_000
+"""Aliases that unfold into more values than this are refused."""
+
+Place = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass
+class Source:
+    """A YAML file's data, and where each value stands."""
+
+    path: str
+    data: JSON = None
+    lines: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    """Place of a value -> its line and column, from 1."""
+    errors: list[str] = field(default_factory=list)
+
+    def error(self, place: Place, message: str) -> None:
+        """Note an error at a place, or at the nearest one around it that the file has."""
+        found = place
+        while found and found not in self.lines:
+            found = found[:-1]
+        line, column = self.lines.get(found, (1, 1))
+        name = ".".join(map(str, place)) or "file"
+        self.errors.append(f"{self.path}:{line}:{column}: {name}: {message}")
+
+    def check(self) -> None:
+        """Raise all errors at once."""
+        if self.errors:
+            raise ScenarioError("\n".join(sorted(dict.fromkeys(self.errors), key=_line_of)))
+
+    def model(self, kind: type[Model], data: JSON = None, at: Place = ()) -> Model | None:
+        """`data` (the whole file by default) as `kind`; None and noted errors where it is not."""
+        value = self.data if data is None and not at else data
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                self._problem(kind, at, problem)
+            return None
+
+    def _problem(self, kind: type[BaseModel], at: Place, problem: Any) -> None:
+        place: Place = tuple(problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = sorted(known_keys(kind, place[:-1]))
+            self.error((*at, *place), f"unknown key{suggestion(str(place[-1]), known)}")
+        elif problem["type"] == "missing":
+            self.error((*at, *place), "is missing")
+        else:
+            self.error((*at, *place), f"{problem['msg']} (got {str(problem['input'])[:60]!r})")
+
+
+def _line_of(error: str) -> tuple[str, int, int]:
+    path, line, column, *_ = error.split(":")
+    return path, int(line), int(column)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` or the list of what is known."""
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else (f" (known: {', '.join(known)})" if known else "")
+
+
+def read(path: str | Path) -> Source:
+    """Read a YAML file. Raises ScenarioError for what is no YAML; duplicate keys are noted as errors."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ScenarioError(f"{path}: cannot be read: {reason}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, path: str = "<text>") -> Source:
+    """Like `read`, for a text."""
+    source = Source(path)
+    try:
+        node = yaml.compose(text, Loader=LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ScenarioError(f"{path}:{line}:{column}: file: is not YAML: {problem}") from error
+    if node is not None:
+        source.data = _Builder(source).value(node, ())
+    return source
+
+
+class _Builder:
+    """Plain values from YAML nodes, with a note of where each stands."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.count, self.scalars = source, 0, LOADER("")
+
+    def value(self, node: Any, place: Place) -> JSON:
+        """The value of a node; its children's places are noted."""
+        self.count += 1
+        if self.count > MAX_NODES or len(place) > 100:
+            raise ScenarioError(f"{self.source.path}: holds more values than any scenario needs; look at its aliases")
+        self.source.lines.setdefault(place, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(child, (*place, i)) for i, child in enumerate(node.value)]
+        try:
+            value = self.scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            self.source.error(place, f"is no plain value: {str(error).splitlines()[0]}")
+            return None
+        if value is not None and not isinstance(value, (str, int, float, bool)):
+            return str(node.value)  # dates and the like stay the text they were written as
+        return value
+
+    def _mapping(self, node: Any, place: Place) -> dict[str, JSON]:
+        found: dict[str, JSON] = {}
+        for key_node, child in node.value:
+            key = str(key_node.value)
+            here = (*place, key)
+            if key in found:
+                self.source.lines[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+                self.source.error(here, "is given twice")
+            self.source.lines[here] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            found[key] = self.value(child, here)
+        return found
+
+
+def known_keys(kind: type[BaseModel], place: Sequence[Any]) -> set[str]:
+    """The keys that the model at `place` inside `kind` knows."""
+    if not place:
+        return {f.alias or name for name, f in kind.model_fields.items()}
+    keys: set[str] = set()
+    name = place[0]
+    candidates = [kind.model_fields[name].annotation] if name in kind.model_fields else []
+    for model in (inner for each in candidates for inner in models_in(each)):
+        rest = [part for part in place[1:] if not isinstance(part, int) and part in model.model_fields]
+        keys |= known_keys(model, rest)
+    return keys
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """All models that an annotation mentions."""
+    parts = typing.get_args(annotation)
+    if parts:
+        return [model for part in parts for model in models_in(part)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
