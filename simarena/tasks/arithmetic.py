@@ -10,6 +10,7 @@ from random import Random
 
 from pydantic import Field, field_validator, model_validator
 
+from simarena.records import JSON
 from simarena.seeds import rng
 from simarena.tasks.answers import WHOLE_NUMBER, NumberFamily, offered, plausible
 from simarena.tasks.base import Knobs, Task
@@ -61,11 +62,10 @@ class Arithmetic(NumberFamily):
             "question": f"What is {written(numbers, signs)}?",
             "options": offered(random, str(answer), wrong, p.options),
             "format": WHOLE_NUMBER,
-            "numbers": numbers,
-            "signs": signs,
         }
+        structure: dict[str, JSON] = {"numbers": numbers, "signs": signs}
         truth = {"answer": str(answer), "reason": working(numbers, signs), "wrong": wrong}
-        return Task(family=self.name, seed=seed, public=public, truth=truth)
+        return Task(family=self.name, seed=seed, public=public, structure=structure, truth=truth)
 
 
 def written(numbers: list[int], signs: str) -> str:

@@ -18,6 +18,7 @@ from simarena.errors import ScenarioError
 from simarena.records import JSON
 from simarena.seeds import rng
 from simarena.tasks import kks_logic as logic
+from simarena.tasks.answers import offered
 from simarena.tasks.base import Knobs, QuestionFamily, Task
 from simarena.tasks.kks_logic import KINDS, ROLES, Kind, Statement, Worlds
 from simarena.tasks.wording import NAMES, listed, squash
@@ -73,7 +74,7 @@ class KKSParams(Knobs):
 
 
 class Puzzle(NamedTuple):
-    """A puzzle as anybody can read it from a task's public part; statements are named by who made them."""
+    """A puzzle as anybody can read it from what is known of a task; statements are named by who made them."""
 
     people: tuple[str, ...]
     statements: tuple[Statement, ...]
@@ -82,11 +83,11 @@ class Puzzle(NamedTuple):
     """For each statement, the assignments that it allows."""
 
     @classmethod
-    def read(cls, public: Mapping[str, JSON]) -> Puzzle:
-        """The puzzle of a task's public part."""
-        people = tuple(public["people"])
-        statements = tuple(_from_json(entry, people) for entry in public["statements"])
-        space = logic.worlds(len(people), public["spies"], public["knights"])
+    def read(cls, known: Mapping[str, JSON]) -> Puzzle:
+        """The puzzle of a task's structure (`task.structure`, `task.known`)."""
+        people = tuple(known["people"])
+        statements = tuple(_from_json(entry, people) for entry in known["statements"])
+        space = logic.worlds(len(people), known["spies"], known["knights"])
         return cls(people, statements, space, tuple(logic.constraints(statements, space)))
 
     def left(self, said: Iterable[str] | None = None, known: Mapping[str, str] | None = None) -> int:
@@ -159,10 +160,7 @@ class KnightKnaveSpy(QuestionFamily):
         random = rng("kks", p.model_dump_json(), seed)
         people = NAMES[: p.n] if p.names == "fixed" else tuple(sorted(random.sample(NAMES, p.n)))
         statements = self._statements(random)
-        public: dict[str, JSON] = {
-            "question": _question(people, statements, p),
-            "options": [],
-            "format": "name and role of each in the order given, separated by commas",
+        structure: dict[str, JSON] = {
             "people": list(people),
             "spies": p.spies,
             "knights": p.knights,
@@ -170,14 +168,17 @@ class KnightKnaveSpy(QuestionFamily):
                 {"speaker": who, **_to_json(said, people)} for who, said in zip(people, statements, strict=True)
             ],
         }
-        puzzle = Puzzle.read(public)
+        puzzle = Puzzle.read(structure)
         roles = puzzle.deduce()
         answer = _write(people, roles.values())
-        if p.options:
-            rows = [_write(people, row) for row in puzzle.near_misses(random)[: p.options - 1]]
-            public["options"] = random.sample([answer, *rows], p.options)
+        misses = [_write(people, row) for row in puzzle.near_misses(random)[: p.options]]
+        public: dict[str, JSON] = {
+            "question": _question(people, statements, p),
+            "options": offered(random, answer, misses, p.options),
+            "format": "name and role of each in the order given, separated by commas",
+        }
         truth = {"answer": answer, "roles": roles, "reason": _reason(puzzle)}
-        return Task(family=self.name, seed=seed, public=public, truth=truth)
+        return Task(family=self.name, seed=seed, public=public, structure=structure, truth=truth)
 
     def _statements(self, random: Random) -> list[Statement]:
         p: KKSParams = self.params
@@ -193,7 +194,7 @@ class KnightKnaveSpy(QuestionFamily):
 
     def items(self, task: Task) -> list[str]:
         """The persons, in order of speaking."""
-        return list(task.public["people"])
+        return list(task.structure["people"])
 
     def values(self, task: Task, item: str) -> list[str]:
         """The three roles."""
@@ -204,18 +205,18 @@ class KnightKnaveSpy(QuestionFamily):
         if not isinstance(answer, str) or len(answer) > LONGEST:
             return None
         found = _pairs(answer)
-        people = [squash(name) for name in task.public["people"]]
+        people = [squash(name) for name in task.structure["people"]]
         if found is None or sorted(found) != sorted(people):
             return None
         return [found[name] for name in people]
 
     def write(self, task: Task, values: list[str]) -> str:
         """E.g. "Ann knight, Bob knave, Cal spy"."""
-        return _write(task.public["people"], values)
+        return _write(task.structure["people"], values)
 
     def wrong(self, task: Task, seed: int) -> str:
         """An assignment that breaks as few statements as a wrong one can."""
-        puzzle = Puzzle.read(task.public)
+        puzzle = Puzzle.read(task.structure)
         misses = puzzle.near_misses(rng("kks wrong", task.seed, seed))
         return _write(puzzle.people, misses[0])
 
@@ -227,7 +228,7 @@ def check_reason(task: Task, reason: JSON) -> float:
     """
     if not isinstance(reason, str) or len(reason) > LONGEST:
         return 0.0
-    puzzle = Puzzle.read(task.public)
+    puzzle = Puzzle.read(task.structure)
     by_name = {squash(name): name for name in puzzle.people}
     steps = [found for part in re.split(r"[.;\n]", reason) if (found := STEP.fullmatch(squash(part)))]
     known: dict[str, str] = {}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
+from simarena.records import JSON
 from simarena.seeds import rng
 from simarena.tasks.answers import ChoiceFamily
 from simarena.tasks.base import Knobs, Task
@@ -97,12 +98,14 @@ class LogicChain(ChoiceFamily):
             "question": f"{' '.join(map(str, rules))} {_fact(fact)} Is {asked} true?",
             "options": random.sample(p.answers, len(p.answers)),
             "format": " or ".join(p.answers),
+        }
+        structure: dict[str, JSON] = {
             "rules": [[str(rule.given), str(rule.then)] for rule in rules],
             "fact": str(fact),
             "asked": asked,
         }
         truth = {"answer": answer, "reason": _reason(chain, answer)}
-        return Task(family=self.name, seed=seed, public=public, truth=truth)
+        return Task(family=self.name, seed=seed, public=public, structure=structure, truth=truth)
 
 
 def closure(start: Sequence[Literal], rules: Sequence[Rule]) -> set[Literal]:
@@ -140,9 +143,9 @@ def verdict(fact: Literal, rules: Sequence[Rule], asked: str) -> str:
     return "no" if entails(fact, rules, Literal(asked, False)) else "unknown"
 
 
-def read_rules(public: dict[str, list[list[str]]]) -> list[Rule]:
-    """The rules of a task's public part."""
-    return [Rule(read_literal(given), read_literal(then)) for given, then in public["rules"]]
+def read_rules(known: Mapping[str, JSON]) -> list[Rule]:
+    """The rules of a task's structure."""
+    return [Rule(read_literal(given), read_literal(then)) for given, then in known["rules"]]
 
 
 def read_literal(text: str) -> Literal:

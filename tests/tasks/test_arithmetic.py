@@ -26,7 +26,7 @@ def test_answers_and_workings_hold(shape):
         task = family.generate(seed)
         expression = task.public["question"].removeprefix("What is ").removesuffix("?")
         assert python_value(expression) == int(task.truth["answer"])
-        assert all(0 <= number <= 29 for number in task.public["numbers"])
+        assert all(0 <= number <= 29 for number in task.structure["numbers"])
         for step in task.truth["reason"].split(".")[:-1]:
             left, *right = step.split(" = ")
             numbers = [int(number) for number in re.findall(r"-?\d+", left.replace("- ", "-"))]

@@ -24,6 +24,7 @@ VARIANTS = {
     "kks": [{}, {"options": 4, "knights": 1}, {"n": 5, "templates": "all", "names": "drawn"}],
     "logic_chain": [{}, {"negation": False, "distractors": 0}, {"unknown": False, "length": 1}],
     "matrix": [{}],
+    "mixed": [{}],
     "measures": [{}],
     "questions": [{}],
     "scoresheets": [{}],
@@ -86,7 +87,7 @@ def test_public_part_holds_no_truth_and_no_private_key(name, params, path):
     family = build(name, params, path)
     for seed in range(12):
         task = family.generate(seed)
-        public = set(texts(task.public))
+        public = set(texts(task.known))
         assert not public & {"truth", "answer", "reason", "trap", "wrong"}
         for card in task.private.values():
             assert not {text for text in texts(card) if len(text) > 40} & public

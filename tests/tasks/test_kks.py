@@ -60,16 +60,16 @@ def test_exactly_one_assignment_fits_and_it_is_the_answer(params):
     kinds = set()
     for seed in range(12):
         task = family.generate(seed)
-        (only,) = brute_force(task.public)
+        (only,) = brute_force(task.structure)
         assert task.truth["answer"] == ", ".join(f"{name} {role}" for name, role in only.items())
         assert task.truth["roles"] == only
-        kinds |= {said["kind"] for said in task.public["statements"]}
+        kinds |= {said["kind"] for said in task.structure["statements"]}
     assert kinds <= set(family.params.kinds)
 
 
 def test_every_template_is_drawn():
     family = KnightKnaveSpy(n=6, templates="all")
-    kinds = {said["kind"] for seed in range(60) for said in family.generate(seed).public["statements"]}
+    kinds = {said["kind"] for seed in range(60) for said in family.generate(seed).structure["statements"]}
     assert kinds == set(logic.KINDS)
 
 
@@ -81,13 +81,13 @@ def test_truth_is_spoken_of_earlier_speakers_only():
         return parts + (said["people"] if said["kind"] in logic.ABOUT_TRUTH else [])
 
     for seed in range(60):
-        public = family.generate(seed).public
+        public = family.generate(seed).structure
         for i, said in enumerate(public["statements"]):
             assert set(mentions(said)) <= set(public["people"][:i])
 
 
 def test_every_sentence_is_in_the_question():
-    public = KnightKnaveSpy(n=5, templates="all").generate(3).public
+    public = KnightKnaveSpy(n=5, templates="all").generate(3).known
     assert all(f"{said['speaker']} says: {said['text']}" in public["question"] for said in public["statements"])
 
 
@@ -131,10 +131,10 @@ def test_other_answers_are_not_read(text):
 def test_deduction_from_some_statements_agrees_with_enumeration(params):
     for seed in range(6):
         task = KnightKnaveSpy(**params).generate(seed)
-        puzzle, people = Puzzle.read(task.public), task.public["people"]
+        puzzle, people = Puzzle.read(task.structure), task.structure["people"]
         random = rng("subset", seed)
         said = [name for name in people if random.random() < 0.6]
-        left = list(brute_force(task.public, ignored=set(people) - set(said)))
+        left = list(brute_force(task.structure, ignored=set(people) - set(said)))
         for name in people:
             roles = {roles[name] for roles in left}
             assert set(puzzle.possible(name, said)) == roles
@@ -144,7 +144,7 @@ def test_deduction_from_some_statements_agrees_with_enumeration(params):
 
 def test_known_roles_narrow_a_deduction_and_contradictions_prove_nothing():
     task = KnightKnaveSpy().generate(0)
-    puzzle, truth = Puzzle.read(task.public), task.truth["roles"]
+    puzzle, truth = Puzzle.read(task.structure), task.truth["roles"]
     assert puzzle.deduce() == truth
     assert puzzle.deduce([], truth) == truth
     wrong = dict.fromkeys(truth, "spy")

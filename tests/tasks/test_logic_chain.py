@@ -33,9 +33,9 @@ def test_answers_are_classical_entailment(params):
     family = LogicChain(**params)
     for seed in range(40):
         task = family.generate(seed)
-        assert by_enumeration(task.public) == task.truth["answer"]
-        rules, fact = read_rules(task.public), read_literal(task.public["fact"])
-        assert verdict(fact, rules, task.public["asked"]) == task.truth["answer"]
+        assert by_enumeration(task.structure) == task.truth["answer"]
+        rules, fact = read_rules(task.structure), read_literal(task.structure["fact"])
+        assert verdict(fact, rules, task.structure["asked"]) == task.truth["answer"]
         assert len(rules) == family.params.length + family.params.distractors
         assert set(task.public["options"]) == set(family.params.answers)
 
@@ -53,7 +53,9 @@ def test_the_sign_at_the_asked_letter_is_no_hint():
     family, right = LogicChain(unknown=False, distractors=2), 0
     for seed in range(400):
         task = family.generate(seed)
-        signs = [not then.startswith("not") for _, then in task.public["rules"] if then[-1] == task.public["asked"]]
+        signs = [
+            not then.startswith("not") for _, then in task.structure["rules"] if then[-1] == task.structure["asked"]
+        ]
         right += ("yes" if signs[0] else "no") == task.truth["answer"]
     assert right / 400 == pytest.approx(0.5, abs=0.1)
 
