@@ -133,7 +133,7 @@ class PhaseEnv(AECEnv):
 
     def compact_mask(self, seat: str) -> NDArray[np.int8]:
         """Flat 0/1 vector of legal compact values now (`spaces.mask_size` long)."""
-        return np.ones(spaces.mask_size(self.compact_space(seat)), np.int8)
+        return np.ones(spaces.mask_size(self._space("compact", seat)), np.int8)
 
     def compact_action(self, seat: str, value: Any) -> dict[str, JSON]:
         """A compact action as fields of the present phase."""
@@ -433,10 +433,10 @@ class PhaseEnv(AECEnv):
     def observe_compact(self, seat: str) -> dict[str, Any]:
         """Features and mask; the mask is all ones while the seat has nothing to decide."""
         moving = not self.over and seat in self.to_move
-        size = spaces.mask_size(self._space("compact", seat))
+        mask = self.compact_mask(seat) if moving else np.ones(spaces.mask_size(self._space("compact", seat)))
         return {
-            "features": np.clip(np.asarray(self.features(seat), np.float32), -1.0, 1.0),
-            "mask": np.asarray(self.compact_mask(seat), np.int8) if moving else np.ones(size, np.int8),
+            "features": np.asarray(self.features(seat), np.float32).clip(-1.0, 1.0),
+            "mask": np.asarray(mask, np.int8),
         }
 
     def _text(self, seat: str) -> str:
