@@ -1,0 +1,1 @@
+"""How the nano language models that ship under agents/nano are made: corpus, tokenizer, training, exams."""

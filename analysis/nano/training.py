@@ -1,0 +1,142 @@
+"""Supervised training of the nano models: sequences with a mask in, weights out. Deterministic for a seed on one machine."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+WINDOW = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence_:
+    """One conversation in tokens."""
+
+    ids: list[int]
+    learn: list[bool]
+    """Tokens that carry loss: the learner's own words and the end token after them."""
+    course: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long and how fast."""
+
+    tokens: int
+    """Tokens in all, prompts included."""
+    batch_tokens: int = 12_000
+    learning_rate: float = 1.5e-3
+    warmup: float = 0.05
+    """Share of the steps."""
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    seed: int = 0
+
+
+def new_model(vocabulary: int, pad: int, end: int, *, hidden: int = 192, layers: int = 5, seed: int = 0) -> Any:
+    """A Llama with heads of 32, which vLLM serves on a CPU too."""
+    torch.manual_seed(seed)
+    heads = hidden // 32
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        intermediate_size=hidden * 8 // 3 // 32 * 32,
+        max_position_embeddings=WINDOW,
+        tie_word_embeddings=True,
+        pad_token_id=pad,
+        eos_token_id=end,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batches(data: Sequence[Sequence_], schedule: Schedule) -> Iterator[list[Sequence_]]:
+    """Batches of alike lengths, about `batch_tokens` each with padding, in seeded order, until `tokens` are spent."""
+    rng, spent = random.Random(schedule.seed), 0
+    while True:
+        order = list(range(len(data)))
+        rng.shuffle(order)
+        for start in range(0, len(order), 4096):
+            pool = sorted(order[start : start + 4096], key=lambda i: len(data[i].ids))
+            groups = list(cut(pool, data, schedule.batch_tokens))
+            rng.shuffle(groups)
+            for group in groups:
+                spent += sum(len(data[i].ids) for i in group)
+                yield [data[i] for i in group]
+                if spent >= schedule.tokens:
+                    return
+
+
+def cut(pool: Sequence[int], data: Sequence[Sequence_], budget: int) -> Iterator[list[int]]:
+    """Consecutive places of `pool`, as many to a group as fit the budget when padded."""
+    group: list[int] = []
+    for place in pool:
+        if group and len(data[place].ids) * (len(group) + 1) > budget:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def tensors(batch: Sequence[Sequence_]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids [rows, longest], attention mask, and labels with -100 where nothing is to be learnt."""
+    width = max(len(s.ids) for s in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    labels = torch.full((len(batch), width), -100)
+    mask = torch.zeros(len(batch), width, dtype=torch.long)
+    for row, sequence in enumerate(batch):
+        size = len(sequence.ids)
+        ids[row, :size] = torch.tensor(sequence.ids)
+        mask[row, :size] = 1
+        learn = torch.tensor(sequence.learn)
+        labels[row, :size] = torch.where(learn, ids[row, :size], -100)
+    return ids, mask, labels
+
+
+def train(
+    model: Any, data: Sequence[Sequence_], schedule: Schedule, report: Callable[[dict[str, float]], None]
+) -> None:
+    """AdamW with warm-up and cosine decay, bfloat16 matrix products, float32 weights."""
+    torch.manual_seed(schedule.seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
+    )
+    model.train()
+    spent, begun, mean = 0, time.perf_counter(), 0.0
+    for step, batch in enumerate(batches(data, schedule)):
+        done = spent / schedule.tokens
+        rate = schedule.learning_rate * rate_at(done, schedule.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        ids, mask, labels = tensors(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        spent += int(mask.sum())
+        mean = loss.item() if step == 0 else 0.98 * mean + 0.02 * loss.item()
+        if step % 50 == 49:
+            report({"step": step + 1, "done": done, "loss": mean, "tokens/s": spent / (time.perf_counter() - begun)})
+    model.eval()
+
+
+def rate_at(done: float, warmup: float) -> float:
+    """Learning rate as a share of its peak: linear warm-up, then cosine to a twentieth."""
+    if done < warmup:
+        return (done + 0.01 * warmup) / warmup
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warmup) / (1 - warmup))))
