@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 from simarena.records import JSON, Match, Message, Request, Sampling
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
 
 def content_hash(value: JSON, size: int = 16) -> str:
     """`size` hexadecimal digits that stand for a JSON value; the order of keys does not matter."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:size]
+    return hashlib.sha256(_encode(value).encode(errors="surrogatepass")).hexdigest()[:size]
 
 
 def new_match(
