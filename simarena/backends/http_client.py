@@ -10,7 +10,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn, TypeVar
 
@@ -21,8 +22,17 @@ from simarena.backends.http_errors import classified
 from simarena.backends.http_retry import AttemptFailed, Call, persist, retry_after
 from simarena.backends.http_transport import Transport
 from simarena.backends.openai_options import OpenAIOptions, Secrets
-from simarena.backends.openai_wire import Dialect, Exchange, Unreadable, first_dialect, lower, server_error
+from simarena.backends.openai_wire import (
+    Dialect,
+    Exchange,
+    Unreadable,
+    first_dialect,
+    has_schema,
+    lower,
+    server_error,
+)
 from simarena.errors import RequestFailed, RunFailed
+from simarena.records import JSON
 from simarena.seeds import derive
 
 T = TypeVar("T")
@@ -45,6 +55,8 @@ class Endpoint:
         self.dialect = first_dialect(options)
         self.proven = False
         """Whether it has accepted the dialect."""
+        self.holds = False
+        """Whether it has held an answer to a schema, in the way of the dialect."""
         self._addresses: dict[str, URL] = {}
 
     def address(self, path: str) -> URL:
@@ -58,12 +70,15 @@ class Endpoint:
         """Whether a request may go there now, as far as breaker and rate limit are concerned."""
         return self.breaker.ready(now) and now >= self.not_before
 
-    def accepted(self, dialect: Dialect, refusals: list[str]) -> None:
-        """It answered a request in `dialect`; `refusals`: what it said to richer ones before."""
-        lower_one = self.dialect.meet(dialect)
-        if lower_one != self.dialect:
-            log.warning("%s refused a part of the request, which is left off from now on: %s", self.url, refusals[-1:])
-        self.dialect, self.proven = lower_one, True
+    def accepted(self, dialect: Dialect, body: Mapping[str, JSON], refusals: list[str]) -> None:
+        """It answered `body`, put in `dialect`; `refusals`: what it said to richer ones before."""
+        lowered = self.dialect.meet(dialect)
+        if self.holds:  # it has held an answer to another schema: what it refused was this one
+            lowered = replace(lowered, held=self.dialect.held)
+        if lowered != self.dialect:
+            log.warning("%s refused what is left off from now on; it said: %s", self.url, "; ".join(refusals))
+        self.dialect, self.proven = lowered, True
+        self.holds = self.holds or (has_schema(body) and dialect.held == lowered.held)
 
 
 class Client:
@@ -186,7 +201,7 @@ class Client:
             answer = await self._transport.post(endpoint.address(exchange.path), json.dumps(body).encode())
             if answer.status == 200:
                 found = self._read(exchange, answer.body, dialect)
-                endpoint.accepted(dialect, refusals)
+                endpoint.accepted(dialect, body, refusals)
                 return found
             error = server_error(answer.status, answer.body)
             error = error._replace(message=self._secrets.redact(error.message))

@@ -57,7 +57,7 @@ def read_scores(body: bytes, prompt: Ids, continuations: Sequence[Ids]) -> Compl
         found = _prompt_logprobs(choice, (*prompt, *ids))
         if found is None:
             return None
-        scores.append((sum(found[len(prompt) :]), len(ids)))
+        scores.append((float(sum(found[len(prompt) :])), len(ids)))
     sent = sum(len(prompt) + len(ids) for ids in continuations)
     version = str(answer.get("model") or "")
     return Completion(text="", scores=tuple(scores), prompt_ids=prompt, usage=Usage(prompt=sent), version=version)

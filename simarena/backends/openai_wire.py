@@ -187,12 +187,16 @@ def lower(dialect: Dialect, sent: Mapping[str, JSON], error: ServerError, *, pro
     named = {name for name in optional if name in error.text}
     if named:
         return replace(dialect, dropped=dialect.dropped | named)
-    has_schema = "response_format" in sent or "structured_outputs" in sent
-    if has_schema and SCHEMA_WORDS.search(error.text):
+    if has_schema(sent) and SCHEMA_WORDS.search(error.text):
         return replace(dialect, held=LADDER[LADDER.index(dialect.held) + 1]) if dialect.held else None
     if not proven and optional and UNKNOWN_WORDS.search(error.text):
         return replace(dialect, dropped=dialect.dropped | optional)
     return None
+
+
+def has_schema(sent: Mapping[str, JSON]) -> bool:
+    """Whether a body holds its answer to a schema."""
+    return "response_format" in sent or "structured_outputs" in sent
 
 
 def server_error(status: int, body: bytes) -> ServerError:

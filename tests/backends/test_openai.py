@@ -344,6 +344,39 @@ def test_a_cancelled_probe_does_not_hold_the_others_up():
     play(scene, lambda who, seen: kinds.get(who, Fault()), attempts=1, breaker_failures=1)
 
 
+def test_requests_that_queued_while_it_opened_wait_for_the_probe():
+    async def scene(backend, server, times):
+        found = await asyncio.gather(*(backend.generate(ask(n)) for n in range(3)), return_exceptions=True)
+        assert isinstance(found[0], RequestFailed)
+        assert [completion.finish for completion in found[1:]] == ["stop", "stop"]
+        assert 2.0 in times.slept
+
+    plan = lambda who, seen: Fault("status") if who == identity(ask()) else Fault()  # noqa: E731
+    play(scene, plan, attempts=1, breaker_failures=1, breaker_pause=2.0, max_concurrency=1)
+
+
+def test_a_rate_limit_proves_that_a_server_is_alive():
+    async def scene(backend, server, times):
+        with pytest.raises(RequestFailed, match="asked to wait"):
+            await backend.generate(ask())
+        breaker = backend.client.endpoints[0].breaker
+        assert (breaker.opened, breaker.open) == (1, False)
+
+    limited = Fault("status", status=429, headers=(("Retry-After", "9999"),))
+    play(scene, script(Fault("status"), limited), breaker_failures=1)
+
+
+def test_a_request_under_way_goes_before_new_ones():
+    async def scene(backend, server, times):
+        requests = [ask(n) for n in range(6)]
+        await asyncio.gather(*map(backend.generate, requests))
+        order = [body["messages"][-1]["content"].split()[1] for body in server.bodies]
+        assert order.index("0", 1) < 5  # its second sending; those who came later were still waiting
+
+    plan = lambda who, seen: Fault("cut") if who == identity(ask()) and not seen else Fault(delay=0.01)  # noqa: E731
+    play(scene, plan, max_concurrency=1)
+
+
 # Replicas
 
 
@@ -394,6 +427,16 @@ def test_a_dead_replica_is_replaced_and_the_others_keep_their_seats():
         assert not client.endpoints[1].breaker.open
 
     replicas(scene, 3, breaker_failures=2)
+
+
+def test_a_call_that_failed_at_one_replica_goes_to_the_next():
+    async def scene(backend, servers, times):
+        for n in range(20):
+            assert (await backend.generate(ask(0, match=f"m{n}"))).finish == "stop"
+        assert len(servers[1].bodies) == 20
+        assert 0 < len(servers[0].bodies) < 20
+
+    replicas(scene, 2, {0: lambda who, seen: Fault("malformed")}, attempts=2, breaker_failures=1000)
 
 
 def test_a_replica_that_came_back_is_tried_again():
@@ -458,6 +501,15 @@ def test_schema_goes_down_its_ladder_and_stays(refuses, how, more):
         assert (await backend.generate(ask(9))).how == ""  # nothing was held
 
     play(scene, server={"refuses": refuses})
+
+
+def test_one_odd_schema_does_not_cost_the_others_theirs():
+    async def scene(backend, server, times):
+        found = [await backend.generate(ask(n, schema=SCHEMA)) for n in range(3)]
+        assert [completion.how for completion in found] == ["json_schema", "", "json_schema"]
+
+    odd = [Fault("refuse_schema"), Fault("refuse_schema"), Fault()]
+    play(scene, lambda who, seen: odd[seen] if who == identity(ask(1)) else Fault())
 
 
 def test_a_schema_refused_once_is_downgraded():
