@@ -48,7 +48,7 @@ class MeasureParams(Knobs):
     max_cost: int = Field(5, ge=1, le=1000)
     """Costs are drawn from 1 to here."""
     base: tuple[int, ...] | Literal["drawn"] = "drawn"
-    """Base utility of each group; drawn: 8 to 12 points."""
+    """Base utility of each group under the base design; drawn: 6 to 14 points, so that it serves groups unequally."""
     costs: tuple[int, ...] | Literal["drawn"] = "drawn"
     """Cost of each measure."""
     effects: tuple[tuple[int, ...], ...] | Literal["drawn"] = "drawn"
@@ -112,7 +112,7 @@ class Measures(Family):
 
     def _instance(self, rng: Random) -> Instance:
         p = self.params
-        base = tuple(rng.randint(8, 12) for _ in range(p.groups)) if p.base == "drawn" else p.base
+        base = tuple(rng.randint(6, 14) for _ in range(p.groups)) if p.base == "drawn" else p.base
         costs = tuple(rng.randint(1, p.max_cost) for _ in range(p.measures)) if p.costs == "drawn" else p.costs
         effects = tuple(draw_effects(rng, p.groups) for _ in range(p.measures)) if p.effects == "drawn" else p.effects
         return Instance(base, costs, effects, max(min(costs), int(p.budget * sum(costs))))
