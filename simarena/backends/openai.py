@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from simarena.backends import openai_score as scoring
 from simarena.backends import openai_wire as wire
-from simarena.backends.openai_options import MILLION, OpenAIOptions, Secrets
+from simarena.backends.openai_options import OpenAIOptions, Secrets
 from simarena.errors import MissingExtra, RequestFailed, ScenarioError
-from simarena.records import Completion, Request, Usage
+from simarena.records import Completion, Request
 
 if TYPE_CHECKING:
     from simarena.backends.http_client import Client
@@ -59,13 +59,6 @@ class OpenAIBackend:
     async def aclose(self) -> None:
         """Close the connections."""
         await self.client.aclose()
-
-    def cost(self, usage: Usage) -> float:
-        """What `usage` costs, in the money of the options' prices."""
-        options = self.options
-        cached = options.price_prompt if options.price_cached is None else options.price_cached
-        prompt = (usage.prompt - usage.cached) * options.price_prompt + usage.cached * cached
-        return (prompt + usage.completion * options.price_completion) / MILLION
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({', '.join(self.options.urls)})"

@@ -23,7 +23,6 @@ VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_len
 
 SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization", "cookie"})
 OWN_FIELDS = frozenset({"messages", "model", "stream", "n", "prompt"})
-MILLION = 1_000_000
 
 
 class OpenAIOptions(BaseModel):
@@ -74,9 +73,7 @@ class OpenAIOptions(BaseModel):
     proxy_from_env: bool = False
     """Obey HTTP_PROXY and its kin."""
     price_prompt: float = Field(0.0, ge=0)
-    """Money per million prompt tokens."""
-    price_cached: float | None = Field(None, ge=0)
-    """Money per million prompt tokens that were cached; None: as `price_prompt`."""
+    """Money per million prompt tokens; what a budget in money is counted by."""
     price_completion: float = Field(0.0, ge=0)
     """Money per million completion tokens."""
 

@@ -12,7 +12,7 @@ import pytest
 from simarena.backends.faultserver import Fault, FaultServer, fake_logprob, identity_of, script, storm
 from simarena.backends.openai import OpenAIBackend
 from simarena.errors import MissingModel, RequestFailed, RunFailed, ScenarioError
-from simarena.records import Message, Request, Usage
+from simarena.records import Message, Request
 
 SCHEMA = {"type": "object", "properties": {"vote": {"type": "string"}}, "required": ["vote"]}
 RETRYABLE = {
@@ -629,11 +629,6 @@ def test_wrong_options_are_refused_without_repeating_secrets(options, message):
     with pytest.raises(ScenarioError, match=message) as caught:
         OpenAIBackend(**options)
     assert not any("hunter2" in str(error) + repr(error) for error in chain(caught.value))
-
-
-def test_cost_counts_cached_tokens_apart():
-    backend = OpenAIBackend(base_url="http://h/v1", price_prompt=2.0, price_cached=0.5, price_completion=8.0)
-    assert backend.cost(Usage(prompt=1_000_000, cached=400_000, completion=500_000)) == pytest.approx(1.2 + 0.2 + 4.0)
 
 
 def test_cancelling_frees_the_slot():
