@@ -215,10 +215,13 @@ class KnightKnaveSpy(QuestionFamily):
         return _write(task.structure["people"], values)
 
     def wrong(self, task: Task, seed: int) -> str:
-        """An assignment that breaks as few statements as a wrong one can."""
+        """An assignment that breaks as few statements as a wrong one can; one of the options where there are any."""
+        random = rng("kks wrong", task.seed, seed)
+        options: list[str] = [option for option in task.public["options"] if option != task.truth["answer"]]
+        if options:
+            return random.choice(options)
         puzzle = Puzzle.read(task.structure)
-        misses = puzzle.near_misses(rng("kks wrong", task.seed, seed))
-        return _write(puzzle.people, misses[0])
+        return _write(puzzle.people, puzzle.near_misses(random)[0])
 
 
 def check_reason(task: Task, reason: JSON) -> float:
