@@ -53,7 +53,7 @@ class Arithmetic(NumberFamily):
     def generate(self, seed: int) -> Task:
         """An expression with its value, its working and the usual slips."""
         p: ArithmeticParams = self.params
-        random = rng("arithmetic", p.model_dump_json(), seed)
+        random = rng("arithmetic", seed)
         signs = p.shape[1::2]
         numbers = [random.randint(p.low, p.high) for _ in p.shape[::2]]
         answer = value(numbers, signs)

@@ -71,7 +71,7 @@ class Beliefs(Family):
     def generate(self, seed: int) -> Task:
         """A statement in two versions; `private["debater"]["prior"]` holds the planted probability of each version."""
         p: BeliefParams = self.params
-        random = rng("beliefs", p.model_dump_json(), seed)
+        random = rng("beliefs", seed)
         topic, place = random.choice(list(TOPICS)), random.choice(PLACES)
         options = random.sample([version.format(place=place) for version in TOPICS[topic]], 2)
         held = random.randrange(2)

@@ -157,7 +157,7 @@ class KnightKnaveSpy(QuestionFamily):
     def generate(self, seed: int) -> Task:
         """A puzzle with exactly one solution; ScenarioError where the templates allow none."""
         p: KKSParams = self.params
-        random = rng("kks", p.model_dump_json(), seed)
+        random = rng("kks", seed)
         people = NAMES[: p.n] if p.names == "fixed" else tuple(sorted(random.sample(NAMES, p.n)))
         statements = self._statements(random)
         structure: dict[str, JSON] = {

@@ -81,7 +81,7 @@ class LogicChain(ChoiceFamily):
     def generate(self, seed: int) -> Task:
         """Rules, one fact and a question; all answers are equally frequent."""
         p: LogicChainParams = self.params
-        random = rng("logic_chain", p.model_dump_json(), seed)
+        random = rng("logic_chain", seed)
         answer = random.choice(p.answers)
         letters = random.sample(ascii_uppercase, p.length + 1 + p.distractors)
         chain = _chain(random, letters[: p.length + 1], answer, p.negation)

@@ -110,7 +110,7 @@ class MatrixGame(Family):
     def _table(self, seed: int) -> tuple[tuple[str, ...], list[list[list[float]]]]:
         p: MatrixParams = self.params
         if p.game == "random_zero_sum":
-            random = rng("matrix", p.model_dump_json(), seed)
+            random = rng("matrix", seed)
             stakes = [[random.randint(-p.stake, p.stake) for _ in range(p.size)] for _ in range(p.size)]
             return tuple("abcdef"[: p.size]), [[[pay, -pay] for pay in row] for row in stakes]
         actions, table = (p.actions, p.payoffs) if p.game == "own" else TABLES[p.game]

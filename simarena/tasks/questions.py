@@ -66,7 +66,7 @@ class QuestionFile(ChoiceFamily):
         """One of the file's questions, drawn by seed."""
         p: QuestionFileParams = self.params
         # The path is no part of the seed: the same file gives the same tasks wherever it lies.
-        random = rng("questions", p.shuffle, seed)
+        random = rng("questions", seed)
         number = random.randrange(len(self.rows))
         row = self.rows[number]
         options = random.sample(row.options, len(row.options)) if p.shuffle else list(row.options)

@@ -67,7 +67,7 @@ class SkillTable(NumberFamily):
     def generate(self, seed: int) -> Task:
         """A question of a random topic; truth also holds "topic" and each planted contestant's "skills" in it."""
         p: SkillParams = self.params
-        random = rng("skills", p.model_dump_json(exclude={"table_seed"}), seed)
+        random = rng("skills", seed)
         topic = random.choice(p.topics)
         large, small = sorted(random.sample(range(2, p.high + 1), 2), reverse=True)
         pair = [large, small] if topic in ("difference", "remainder") else random.sample([large, small], 2)

@@ -132,7 +132,7 @@ class Story(ChoiceFamily):
         which stands in the story for the right option only.
         """
         p: StoryParams = self.params
-        random = rng("story", p.model_dump_json(), seed)
+        random = rng("story", seed)
         attribute = random.choice([name for name in ATTRIBUTES if name != LINK or p.hops == 1])
         facts = _facts(random, p, attribute)
         rivals = random.sample(_candidates(facts, attribute, p.hops), p.options)

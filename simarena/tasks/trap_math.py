@@ -62,7 +62,7 @@ class TrapMath(NumberFamily):
     def generate(self, seed: int) -> Task:
         """A word sum with its answer, its trap and a line of working."""
         p: TrapMathParams = self.params
-        random = rng("trap_math", p.model_dump_json(), seed)
+        random = rng("trap_math", seed)
         kind = random.choice(p.kinds or tuple(RIDDLES))
         riddle = RIDDLES[kind](random, p.size)
         answer, wrong = str(riddle.answer), plausible(random, riddle.answer, [riddle.trap])

@@ -185,3 +185,11 @@ for name in TASKS:
         for seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "kks", "skills", "trap_math"])
+def test_offering_options_leaves_the_question_as_it_was(name, path):
+    """Cells of a sweep share their task seeds: an open and a closed question are to be the same question."""
+    for seed in range(20):
+        asked = {build(name, {"options": count}, path).generate(seed).public["question"] for count in (0, 2, 4)}
+        assert len(asked) == 1
