@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 KEEP = "keep"
 """A package of this alone leaves the present one as it is."""
-SCALE = 20
-"""Points per unit of a feature: drawn utilities lie between 0 and 40."""
+MOST, STEP = 50, 10
+"""Points per unit of a feature, of utilities and of effects: as drawn, they stay within 1."""
 GOALS = {
     "worst_then_total": "raise the points of the worst-off group first, then the total",
     "nash": "raise the product of all groups' points",
@@ -324,8 +324,8 @@ class Package:
         known = range(len(self.members)) if match.family.params.rubric == "public" else []
         shown = [self.members.index(seat)] if seat in self.members else list(known)
         for g in shown:
-            flat += [instance.base[g] / SCALE, measures.points_under(instance, package)[g] / SCALE]
-            flat += [row[g] / SCALE for row in instance.effects]
+            flat += [instance.base[g] / MOST, measures.points_under(instance, package)[g] / MOST]
+            flat += [row[g] / STEP for row in instance.effects]
         return flat
 
     def _wishes(self, seat: str) -> list[float]:
