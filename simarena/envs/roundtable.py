@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +24,6 @@ from simarena.envs.roundtable_measures import Answers, Said
 from simarena.envs.roundtable_rules import NONE, TIT_FOR_TAT, RoundtableParams
 from simarena.envs.roundtable_script import Round, Table
 from simarena.records import JSON
-from simarena.registry import TASKS, lookup
 from simarena.tasks.base import Task
 from simarena.tasks.kks import check_reason
 
@@ -34,20 +32,6 @@ KINDS = ("sample", "initial", "order", "discuss", "adjust", "final", "moderate",
 STAGES = ("initial", "discuss", "adjust", "final")
 """Those in which solvers answer."""
 NO_RULING: dict[str, JSON] = {"values": [], "stop": False}
-SEEDS_SEEN = 64
-"""Tasks looked at to learn how many options the questions of a family have."""
-
-
-@lru_cache(maxsize=256)
-def shape(task: str, params: str) -> tuple[int, int]:
-    """(items, options of an item) of a family's tasks at most, as far as the first tasks tell; `params` is JSON."""
-    family = lookup(TASKS, "task family", task)(**json.loads(params))
-    first = family.generate(0)
-    several = len(family.items(first)) > 1  # then all tasks are alike
-    tasks = [first] if several else [family.generate(seed) for seed in range(SEEDS_SEEN)]
-    return len(family.items(first)), max(
-        len(family.values(task, item)) for task in tasks for item in family.items(task)
-    )
 
 
 class Roundtable(PhaseEnv):
@@ -365,29 +349,21 @@ class Roundtable(PhaseEnv):
 
     def _baseline(self, right: Sequence[str]) -> dict[str, float]:
         """Majority of all samples: self-consistency with as many answers as the match itself takes."""
-        said = self._said("probe")
-        if not said:
-            return {}
-        votes = [[word.values.get(i, "") for word in said] for i in range(len(right))]
-        top = self._vote(votes, "baseline")
-        single = [vote.count(truth) / len(vote) for vote, truth in zip(votes, right, strict=True)]
-        return {
-            "baseline_accuracy": measures.share(top, right),
-            "baseline_solved": float(top == right),
-            "sample_accuracy": sum(single) / len(single),
-        }
+        samples = [word.values for word in self._said("probe")]
+        votes = [[values.get(i, "") for values in samples] for i in range(len(right))]
+        return measures.baseline(votes, self._vote(votes, "baseline"), right) if samples else {}
 
     # ---- numbers for learners --------------------------------------------------------------------------------------
 
-    def _shape(self) -> tuple[int, int]:
-        return shape(self.params.task, json.dumps(self.params.task_params, sort_keys=True))
+    def _shape(self) -> face.Shape:
+        return face.shape(self.params.task, json.dumps(self.params.task_params, sort_keys=True))
 
     def compact_space(self, seat: str) -> spaces.MultiDiscrete:
         """Solver, supervisor: an option per item (and, where asked for, confidence - 1, the item to discuss first).
 
         Moderator: the solver that is right, and whether to stop.
         """
-        items, width = self._shape()
+        items, width, _ = self._shape()
         if self.role(seat) == "moderator":
             return spaces.MultiDiscrete([self.params.n, 2])
         sizes = [width] * items
@@ -399,7 +375,7 @@ class Roundtable(PhaseEnv):
         """Options that this question has; everything else is free."""
         mask = super().compact_mask(seat)
         if self.role(seat) != "moderator":
-            _, width = self._shape()
+            width = self._shape().width
             for i, possible in enumerate(self.options):
                 mask[i * width + len(possible) : (i + 1) * width] = 0
         return mask
@@ -420,25 +396,29 @@ class Roundtable(PhaseEnv):
         if phase.kind == "extract":
             fields["candidates"] = list(dict.fromkeys(self._write(answer) for answer in self.memo["now"].values()))
         if "confidence" in phase.fields.model_fields:
-            fields["confidence"] = chosen[len(values)] + 1
+            fields["confidence"] = chosen[self._shape().items] + 1
         return fields
 
     def features(self, seat: str) -> list[float]:
         """The kind of phase, the item discussed, the task, the seat's own answer, and what it heard of the others."""
-        items, width = self._shape()
+        items, width, size = self._shape()
         kind, item = ("", -1) if self.over else (self.phase.kind, self._item(self.phase))
         numbers = [float(kind == name) for name in KINDS] + face.one_hot(item, items)
-        numbers += face.task_numbers(self.task.known, self.options, width)
-        numbers += face.encode(self.memo["now"].get(seat, [""] * items), self.options, width)
+        numbers += face.pad(face.task_numbers(self.task.known, self.options, width), size)
+        numbers += self._encode(self.memo["now"].get(seat, []))
         for other in self.solvers:
             if other != seat:
-                numbers += self._heard(seat, other, width)
+                numbers += self._heard(seat, other)
         return [*numbers, self.params.disagreement if self.card(seat) else 0.0]
 
-    def _heard(self, seat: str, other: str, width: int) -> list[float]:
+    def _encode(self, values: Sequence[str]) -> list[float]:
+        items, width, _ = self._shape()
+        return face.pad(face.encode(values, self.options, width), items * (width + 1))
+
+    def _heard(self, seat: str, other: str) -> list[float]:
         """The last answer (and confidence) of `other` that `seat` was shown."""
         supervisor = self.role(seat) == "supervisor"
         known = self.memo["asked"] if supervisor else other in self._hears[seat]
-        values = self.memo["now" if supervisor else "shown"][other] if known else [""] * len(self.items)
+        values = self.memo["now" if supervisor else "shown"][other] if known else []
         sure = self.memo["sure"][other] / 10 if any(values) else 0.0
-        return face.encode(values, self.options, width) + [sure] * self.params.confidence_visible
+        return self._encode(values) + [sure] * self.params.confidence_visible

@@ -5,17 +5,43 @@ Pure functions over values, options and public task data. Knows nothing of phase
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from simarena.records import JSON
+from simarena.registry import TASKS, lookup
 from simarena.tasks.kks_logic import KINDS, ROLES
 
+SEEDS_SEEN = 64
+"""Tasks looked at to learn how many options the questions of a family have."""
 NUMBERS = 8
 """How many numbers of a question are shown."""
 NUMBER = re.compile(r"-?\d+")
+
+
+class Shape(NamedTuple):
+    """How large a family's tasks are at most, as far as the first of them tell."""
+
+    items: int
+    width: int
+    """Options of an item."""
+    numbers: int
+    """Length of the task's features."""
+
+
+@lru_cache(maxsize=256)
+def shape(task: str, params: str) -> Shape:
+    """The shape of a family with `params` (JSON). Puzzles are all alike, and slow to make: one of them is enough."""
+    family = lookup(TASKS, "task family", task)(**json.loads(params))
+    tasks = [family.generate(seed) for seed in range(1 if task == "kks" else SEEDS_SEEN)]
+    options = [[family.values(one, item) for item in family.items(one)] for one in tasks]
+    width = max(len(possible) for each in options for possible in each)
+    numbers = [len(task_numbers(one.known, each, width)) for one, each in zip(tasks, options, strict=True)]
+    return Shape(max(map(len, options)), width, max(numbers))
 
 
 def one_hot(index: int, size: int) -> list[float]:
@@ -26,7 +52,7 @@ def one_hot(index: int, size: int) -> list[float]:
 def encode(values: Sequence[str], options: Sequence[Sequence[str]], width: int) -> list[float]:
     """An answer: for each item one place per option and one for any other answer; zeros where nothing is known."""
     found: list[float] = []
-    for value, possible in zip(values, options, strict=True):
+    for value, possible in zip(values, options, strict=False):
         at = possible.index(value) if value in possible[:width] else -1
         found += [*one_hot(at, width), float(value != "" and at < 0)]
     return found
@@ -50,8 +76,8 @@ def task_numbers(known: Mapping[str, JSON], options: Sequence[Sequence[str]], wi
 
 
 def pad(numbers: list[float], size: int) -> list[float]:
-    """`numbers`, filled with zeros up to `size`."""
-    return numbers + [0.0] * (size - len(numbers))
+    """`numbers`, filled with zeros up to `size`, or cut there."""
+    return numbers[:size] + [0.0] * (size - len(numbers))
 
 
 def statement(said: Mapping[str, Any], people: Sequence[str], depth: int) -> list[float]:

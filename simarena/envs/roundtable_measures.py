@@ -162,3 +162,13 @@ def justified(found: Sequence[Change], valid: Callable[[Change], bool] | None) -
     good = sum(valid(change) for change in found)
     counts = {"changes": float(len(found)), "justified_changes": float(good)}
     return counts | ({"justified_share": good / len(found)} if found else {})
+
+
+def baseline(votes: Sequence[Sequence[str]], top: Sequence[str], right: Sequence[str]) -> dict[str, float]:
+    """Independent samples beside the match: `votes` and their winner `top`, item by item."""
+    single = [list(vote).count(truth) / len(vote) for vote, truth in zip(votes, right, strict=True)]
+    return {
+        "baseline_accuracy": share(top, right),
+        "baseline_solved": float(list(top) == list(right)),
+        "sample_accuracy": sum(single) / len(single),
+    }
