@@ -80,6 +80,13 @@ def test_reads_a_server_that_offers_nothing():
     assert wire.read_chat(body({"choices": [{"message": {"content": "x"}}]}), "") == Completion(text="x")
 
 
+@pytest.mark.parametrize("ids", [None, 7, "abc", [1, None], [1, 2.5], [1, "2"], [[1]], {"1": 2}])
+def test_token_ids_that_are_none_are_left_out(ids):
+    answer = chat()
+    answer["choices"][0]["token_ids"] = ids
+    assert wire.read_chat(body(answer), "").ids is None
+
+
 def test_log_probs_that_do_not_fit_the_tokens_are_left_out():
     answer = chat()
     answer["choices"][0] |= {"token_ids": [1, 2], "logprobs": {"content": [{"logprob": -0.5}]}}
