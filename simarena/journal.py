@@ -35,6 +35,7 @@ class Journal:
         self.connection = connection
         self.explain = explain
         self.error: StoreError | None = None
+        self._told = False
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="simarena-store", daemon=True)
         self._thread.start()
@@ -60,15 +61,17 @@ class Journal:
         self._refuse()
 
     def close(self) -> None:
-        """Write what is left and give the connection back; raises what went wrong since the last call."""
+        """Write what is left and give the connection back; raises what went wrong where nobody was told before."""
         self._queue.put(None)
         self._thread.join()
         with contextlib.suppress(sqlite3.Error):  # a full disk fails the closing checkpoint; the log keeps its content
             self.connection.close()
-        self._refuse()
+        if not self._told:
+            self._refuse()
 
     def _refuse(self) -> None:
         if self.error is not None:
+            self._told = True
             raise StoreError(*self.error.args)
 
     def _write(self) -> None:
@@ -109,6 +112,7 @@ class Journal:
                 entry.event.set()
             if entry.loop is not None and entry.future is not None:
                 waiting.setdefault(entry.loop, []).append(entry.future)
+        self._told = self._told or bool(waiting and self.error)
         for loop, futures in waiting.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed: whoever waited was cancelled with it
                 loop.call_soon_threadsafe(_resolve, futures, self.error)

@@ -39,15 +39,18 @@ class Progress:
     async def _follow_live(self, ledger: Ledger) -> None:
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
-        console = Console(file=self.stream)
-        with Live(text(ledger), console=console, auto_refresh=False) as live:
+        def look() -> Text:
+            return Text(text(ledger), no_wrap=True, overflow="ellipsis")
+
+        with Live(look(), console=Console(file=self.stream), auto_refresh=False) as live:
             try:
                 while True:
-                    live.update(text(ledger), refresh=True)
                     await asyncio.sleep(self.every)
+                    live.update(look(), refresh=True)
             finally:
-                live.update(text(ledger), refresh=True)
+                live.update(look(), refresh=True)
 
 
 def text(ledger: Ledger) -> str:

@@ -120,7 +120,7 @@ def _examine(folder: Path, connection: sqlite3.Connection) -> None:
     except sqlite3.DatabaseError as error:
         raise damaged(folder, str(error)) from error
     if verdict != "ok":
-        raise damaged(folder, verdict)
+        raise damaged(folder, verdict.splitlines()[-1])
     if application != APPLICATION:
         raise StoreError(
             f"{folder / FILE} was not written by simarena, or never got under way; give another run folder"
