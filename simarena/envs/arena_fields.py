@@ -72,10 +72,10 @@ def verdict(winner: str) -> str:
     return json.dumps({"winner": winner}, ensure_ascii=False)
 
 
-def listed(count: int) -> str:
+def listed(count: int, link: str = "and") -> str:
     """The first `count` letters in words: "A and B", "A, B and C"."""
     letters = LABELS[:count]
-    return letters[0] if count == 1 else f"{', '.join(letters[:-1])} and {letters[-1]}"
+    return letters[0] if count == 1 else f"{', '.join(letters[:-1])} {link} {letters[-1]}"
 
 
 def solve_rule(reasons: bool) -> str:
@@ -92,5 +92,5 @@ def score_rule(count: int, top: int) -> str:
 
 def verdict_rule(count: int, ties: bool) -> str:
     """What a judge who picks the best answer is told to do."""
-    rule = f"Which answer is better, {listed(count)}?" if count == 2 else f"Which answer is best: {listed(count)}?"
+    rule = f"Which answer is {'better' if count == 2 else 'best'}: {listed(count, 'or')}?"
     return f'{rule} Say "{TIE}" where no answer is better.' if ties else rule

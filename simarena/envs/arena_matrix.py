@@ -58,7 +58,7 @@ class MatrixArena(Arena):
     def brief(self, seat: str) -> str:
         """The rules."""
         return (
-            "You play a game against one other. Both move at the same time. "
+            f"You are {seat}. You play a game against one other. Both move at the same time. "
             "Your card says what your move and the other's move pay you and the other."
         )
 
