@@ -238,25 +238,26 @@ class DebaterParams(Knobs):
     """Chance that the negative side is right when it thinks for itself."""
 
 
-class Debater(Policy):
+class Debater(Keeper):
     """Affirmative: states its first thought and stands by it. Negative: disagrees as often as it is told to."""
 
     Params: ClassVar[type[Knobs]] = DebaterParams
 
-    def act(self, view: View, rng: Random) -> dict[str, JSON]:
-        """State, agree or disagree; from the second word on, stand by it."""
-        sight, p = Sight(view), self.params
-        speaker = Solver(accuracy=p.second)
-        if sight.mine and view.kind != "sample":
-            return Keeper()._say(sight, Keeper().again(sight, rng))
-        heard = sight.heard.get("solver_0", {})
-        if "disagreement" not in view.card or not heard or view.kind == "sample":
-            hasty = rng.random() >= p.first
-            return speaker._say(sight, Hasty().first(sight, rng) if hasty else Solver(accuracy=1.0).first(sight, rng))
-        if rng.random() < view.card["disagreement"]:
-            return speaker._say(sight, speaker.first(sight, rng))
-        values = [heard[i] for i in range(len(sight.problem.items))]
-        return speaker._say(sight, Thought(values, f"I agree: {claim(sight, values)}."))
+    def first(self, sight: Sight, rng: Random) -> Thought:
+        """The right answer, or what comes to mind first."""
+        if rng.random() < self.params.first:
+            return Thought(sight.problem.draw(1.0, rng))
+        return Hasty().first(sight, rng)
+
+    def again(self, sight: Sight, rng: Random) -> Thought:
+        """The negative side's first word disagrees or agrees; any later word stands by the one before."""
+        level, heard = sight.view.card.get("disagreement"), sight.heard.get("solver_0", {})
+        if sight.mine or level is None or len(heard) < len(sight.problem.items):
+            return super().again(sight, rng)
+        if rng.random() < level:
+            return Thought(sight.problem.draw(self.params.second, rng))
+        values = [heard[i] for i in range(len(heard))]
+        return Thought(values, f"I agree: {claim(sight, values)}.")
 
 
 class JudgeParams(Knobs):
