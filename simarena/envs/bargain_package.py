@@ -65,6 +65,8 @@ class Package:
 
     def __init__(self, match: Bargain) -> None:
         self.match, self.params = match, match.params
+        self._dealt: Task | None = None
+        self._held: Instance | None = None
         self.members = [measures.group(g) for g in range(match.family.params.groups)]
         self.names = [measures.measure(i) for i in range(match.family.params.measures)]
 
@@ -80,7 +82,10 @@ class Package:
     @property
     def instance(self) -> Instance:
         """The numbers of this match."""
-        return measures.as_instance(self.match.task.truth)
+        if self._held is None or self._dealt is not self.match.task:  # read once a match
+            self._dealt = self.match.task
+            self._held = measures.as_instance(self._dealt.truth)
+        return self._held
 
     @property
     def package(self) -> list[str]:

@@ -75,6 +75,8 @@ class Scorable:
 
     def __init__(self, match: Bargain) -> None:
         self.match, self.params = match, match.params
+        self._dealt: Task | None = None
+        self._held: scoresheets.Sheets = ()
         self.sizes: tuple[int, ...] = match.family.sizes
         self.members = [f"party_{i}" for i in range(match.family.parties)]
         self.options = [scoresheets.options(i, size) for i, size in enumerate(self.sizes)]
@@ -269,7 +271,10 @@ class Scorable:
         return None if place is None else [int(s) for s in scoresheets.score_table(self._sheets())[:, place]]
 
     def _sheets(self) -> scoresheets.Sheets:
-        return scoresheets.as_sheets(self.match.task.truth["sheets"])
+        if self._dealt is not self.match.task:  # read once a match
+            self._dealt = self.match.task
+            self._held = scoresheets.as_sheets(self._dealt.truth["sheets"])
+        return self._held
 
     def _minimums(self) -> list[int]:
         minimums: list[int] = self.match.task.truth["minimums"]
