@@ -166,7 +166,7 @@ class Arena(PhaseEnv):
     def _sheets(self, judge: str) -> list[list[int]]:
         p: ArenaParams = self.params
         others = [i for i, entry in enumerate(self.memo["answers"]) if entry["seat"] != judge]
-        if p.show == "alone":
+        if p.alone:
             return [[i] for i in others]
         base = p.compared(others) if p.judging == "verdict" else [others]
         orders = "given" if p.judging in ("likelihood", "solve") else p.orders

@@ -126,4 +126,5 @@ class Outcome:
         found |= {key: sum(group) / len(group) for key, group in groups.items() if group}
         grade = judging.grades(self.pooled, len(self.authors))
         ranked = sorted(range(p.samples), key=grade.__getitem__)
-        return found | {"best_right": float(self.right[ranked[-1]]), "worst_right": float(self.right[ranked[0]])}
+        best, worst = float(self.right[ranked[-1]]), float(self.right[ranked[0]])
+        return found | {"best_right": best, "worst_right": worst, "sample_gain": best - worst}

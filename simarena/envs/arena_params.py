@@ -51,7 +51,7 @@ class ArenaParams(Params):
     """In which order judges read answers. both: twice, the second time reversed, averaged; given: seat order;
     random: once, an order of its own for each judge."""
     show: Literal["together", "alone"] = "together"
-    """score: all answers on one sheet, or each on a sheet of its own."""
+    """score: all answers on one sheet, or each on a sheet of its own. Of no account to likelihood and solve."""
     judge_scale: int = Field(10, ge=2, le=100)
     """score: points run from 1 to this."""
     ties: bool = True
@@ -133,8 +133,8 @@ class ArenaParams(Params):
     def _judging_fits(self) -> None:
         if self.judging == "likelihood" and self.weigh == "reply" and not self.reasons:
             raise ValueError("weigh 'reply' needs reasons: true; without them the reply is the answer")
-        if self.show == "alone" and self.judging != "score":
-            raise ValueError(f"show 'alone' belongs to judging 'score', not {self.judging!r}")
+        if self.show == "alone" and self.judging in ("verdict", "options"):
+            raise ValueError(f"judging {self.judging!r} compares answers, which show 'alone' keeps apart")
         others = self.members - 3 if self.mode == "panel" else self.judges - 1
         if self.grader_reward == "consensus" and others < 1:
             raise ValueError("grader_reward 'consensus' needs a second judge for each pair of answers; raise m")
@@ -174,16 +174,21 @@ class ArenaParams(Params):
         return self.contestants - 1 + self.samples
 
     @property
+    def alone(self) -> bool:
+        """Whether each answer has a sheet of its own."""
+        return self.show == "alone" and self.judging == "score"
+
+    @property
     def sheet_size(self) -> int:
         """Answers that a judge has before it at once."""
-        return 1 if self.show == "alone" else 2 if self.judging == "verdict" else self.graded
+        return 1 if self.alone else 2 if self.judging == "verdict" else self.graded
 
     @property
     def passes(self) -> int:
         """Sheets that each judge judges, one after the other."""
         if self.judging in ("likelihood", "solve"):
             return 1
-        if self.show == "alone":
+        if self.alone:
             return self.graded
         pairs = len(self.compared(range(self.graded))) if self.judging == "verdict" else 1
         return pairs * (2 if self.orders == "both" else 1)

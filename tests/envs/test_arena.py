@@ -105,6 +105,18 @@ def test_a_judge_reads_one_sheet_at_a_time_in_both_orders():
     assert env.metrics()["decisive"] == 0  # the favour for what is read second cancels
 
 
+def test_answers_may_be_graded_alone_whatever_judging_a_sweep_sets():
+    env = answers(Arena(task="skills", m=3, show="alone"), ["11", "12"])
+    sheets = []
+    for score in ([8], [3]):
+        sheets.append([e.data["answer"] for e in env.view("judge_0").events if e.kind == "answer"])
+        env.step({"reason": "", "scores": score})
+    assert sheets == [["11"], ["12"]]
+    assert env.metrics()["grade/contestant_0"] == 5
+    both = answers(Arena(task="skills", m=3, show="alone", judging="likelihood"), ["11", "12"])
+    assert len(both.view("judge_0").score.continuations) == 2
+
+
 @pytest.mark.parametrize(("margin", "standing"), [(0.0, 1.0), (2.0, 1.0), (3.0, 0.0)])
 def test_a_win_needs_more_than_the_margin(margin, standing):
     env = answers(Arena(task="skills", m=3, margin=margin, orders="given"), ["11", "12"])
