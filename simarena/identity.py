@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from simarena.errors import UnknownName
 from simarena.records import JSON, Match, Message, Request, Sampling
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
@@ -35,6 +36,8 @@ def new_match(
     `seats` says who sits where, `agents` what each of these names stands for: a hash of the agent's file and weights,
     so that two agents of one name never share a match. `unit` groups matches and is no part of the name.
     """
+    if unknown := sorted(set(seats.values()) - set(agents)):
+        raise UnknownName("agent", unknown[0], agents)
     cell = dict(cell or {})
     who = {seat: [name, agents[name]] for seat, name in seats.items()}
     key = content_hash([env, dict(params), who, task_seed, seed, cell])

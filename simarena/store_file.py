@@ -144,6 +144,8 @@ def explain(folder: Path, error: Exception) -> StoreError:
         )
     if "readonly" in text or "unable to open" in text:
         return StoreError(f"cannot write in {folder} ({text}); make it writable or give another run folder")
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreError(f"{folder}: something was put on record twice ({text}); each request needs a key of its own")
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return damaged(folder, text)
     return StoreError(

@@ -207,6 +207,28 @@ def test_an_answer_to_another_prompt_is_never_taken_for_this_one(run: Writer) ->
         asyncio.run(rollout(run, matches, changed, {"scripted": Backend()}))
 
 
+def test_a_full_disk_ends_the_run_with_one_error_and_no_loss(tmp_path: Path) -> None:
+    matches, first = schedule(40), Backend()
+    with start_run(tmp_path, toy.META) as run:
+        run._journal.connection.execute("PRAGMA max_page_count = 60")
+        with pytest.raises(StoreError, match=r"the disk is full; free some space and run the same command again"):
+            go(run, matches, first, concurrency=4)
+    with start_run(tmp_path, toy.META) as run:
+        kept = {key for match in run.statuses() for key in run.answers(match)}
+        again = Backend()
+        assert go(run, matches, again).complete
+    assert kept
+    assert not kept & set(again.asked)
+    assert len(set(first.asked) - kept) <= 4 * 2
+
+
+def test_a_sitting_that_uses_a_key_twice_is_told(run: Writer) -> None:
+    request, completion = Request(key="m/s/0", agent="a", model="m"), Completion(text="x")
+    asyncio.run(run.answer(request, completion, 0.1))
+    with pytest.raises(StoreError, match="each request needs a key of its own"):
+        asyncio.run(run.answer(request, completion, 0.1))
+
+
 def test_errors_of_our_own_are_not_hidden(run: Writer) -> None:
     with pytest.raises(ZeroDivisionError):
         go(run, schedule(3), Backend(raising(lambda request: request.key.endswith("/3"), ZeroDivisionError())))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from simarena import codec
 from simarena.backends.scripted import ScriptedBackend
-from simarena.errors import StoreError
+from simarena.errors import StoreError, UnknownName
 from simarena.identity import new_match, request_digest
 from simarena.records import Completion, Event, Match, Message, Request, Sampling, Trajectory, Turn, Usage
 from simarena.registry import ENVIRONMENTS
@@ -180,6 +180,8 @@ def test_two_agents_of_one_name_never_share_a_match() -> None:
 
     same = name({"a": "1", "b": "2"})
     assert same == name({"a": "1"}) == name({"a": "1"}, unit="u")
+    with pytest.raises(UnknownName, match="unknown agent 'a'"):
+        name({"b": "2"})
     assert len({same, name({"a": "2"}), name({"a": "1"}, seed=3), name({"a": "1"}, cell={"x": 1})}) == 4
 
 
@@ -310,7 +312,7 @@ def test_a_read_only_folder_can_be_read_and_says_why_it_cannot_be_written() -> N
         said = child(
             """
             import os
-            from simarena.errors import StoreError
+            from simarena.errors import StoreError, UnknownName
             from simarena.store import open_run, start_run
             from simarena.provenance import provenance
             provenance()
@@ -337,7 +339,7 @@ def test_a_file_that_cannot_grow_costs_nothing_that_was_committed(tmp_path: Path
     said = child(
         """
         import asyncio, os, resource
-        from simarena.errors import StoreError
+        from simarena.errors import StoreError, UnknownName
         from simarena.records import Completion, Message, Request
         from simarena.store import start_run
 
