@@ -53,6 +53,9 @@ class BargainParams(Params):
     """scorable: whom a targeted party works against."""
     bonus_unanimous: float = Field(10, ge=0)
     """scorable: hundredths of a best deal that party_0 gains where all accept."""
+    shortfall: Literal["minimum", "score"] = "minimum"
+    """scorable: what a passed deal under its minimum is worth to a party. minimum: as much as no deal, so that
+    accepting never costs anything; score: what the deal gives, so that it pays to reject (learners need that)."""
     spoiler_no_deal: float = Field(1.0, ge=0)
     """scorable: what a spoiler gets where nothing passes (where something does: its score)."""
     words: PositiveInt = 60

@@ -320,8 +320,8 @@ class Scorable:
         minimum = self._minimums()[own]
         if scores is None:
             return float(self.params.spoiler_no_deal) if attitude == "spoiler" else minimum / best[own]
-        worth = scores[own] if attitude == "spoiler" else max(scores[own], minimum)
-        return worth / best[own]
+        bare = attitude == "spoiler" or self.params.shortfall == "score"
+        return (scores[own] if bare else max(scores[own], minimum)) / best[own]
 
     def metrics(self) -> dict[str, float]:
         """Success by sheets and by votes, proposals, leakage, efficiency and fairness.

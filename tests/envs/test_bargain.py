@@ -153,13 +153,37 @@ def test_rewards_are_scores_or_minimums_and_the_bonus():
     assert list(none.returns.values()) == pytest.approx([m / 20 for m in minimums])
 
 
-def test_a_party_under_its_minimum_gets_its_minimum():
-    env = started(3, **SMALL)
+@pytest.mark.parametrize("shortfall", ["minimum", "score"])
+def test_a_party_under_its_minimum_gets_that_or_what_the_deal_gives(shortfall):
+    env = started(3, **SMALL, shortfall=shortfall)
     card = env.task.private["party_2"]
     worst = [min(names, key=card["scores"].__getitem__) for names in env.task.public["issues"].values()]
     env = vote(to_vote(env, worst), {"party_1"})
+    worth = sum(card["scores"][name] for name in worst)
     assert env.metrics()["passed"] == 1
-    assert env.returns["party_2"] == pytest.approx(card["minimum"] / 20)
+    assert worth < card["minimum"]
+    assert env.returns["party_2"] == pytest.approx((card["minimum"] if shortfall == "minimum" else worth) / 20)
+
+
+def test_a_simple_learner_in_a_partys_seat_learns_to_vote():
+    """REINFORCE over the last features (worth, minimum, met or not) beats accepting and rejecting everything."""
+    params = {"parties": 2, "issues": (3, 2, 3), "points": 20, "thresholds": 0.5}
+    env = make("bargain", task_params=params, turns=0, accept_rule="n", shortfall="score")
+    moves, weights, base = np.random.default_rng(0), np.zeros(4), 0.0
+    right = []
+    for seed in range(1500):
+        env.reset(seed)
+        offer = [f"{issue}{moves.integers(1, len(names) + 1)}" for issue, names in env.task.public["issues"].items()]
+        env.step(speech([]))
+        env.step(speech(offer))
+        seen = np.array([*env.features("party_1")[-3:], 1.0])
+        chance = 1 / (1 + np.exp(-weights @ seen))
+        accept = int(moves.random() < chance)
+        env.step(env.compact_action("party_1", [0, 0, 0, accept]))
+        gain = env.returns["party_1"] - base
+        weights, base = weights + 10 * gain * (accept - chance) * seen, base + 0.02 * gain
+        right.append((chance > 0.5) == bool(seen[2]))
+    assert np.mean(right[-300:]) > 0.9
 
 
 def test_failure_pays_spoilers_and_the_targets_loss_pays_its_enemy():
