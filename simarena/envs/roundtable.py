@@ -312,6 +312,7 @@ class Roundtable(PhaseEnv):
         found = {
             "accuracy": measures.share(decision, right),
             "solved": float(decision == right),
+            "gain": measures.gain(decision, before, right),
             "decided": sum(map(bool, decision)) / len(right),
             "rounds": len(held) / (1 if self.whole else len(self.items)),
             "answers": float(len(said)),
@@ -322,7 +323,7 @@ class Roundtable(PhaseEnv):
         if self.params.moderated:
             ruling = self._ruling("moderator_0")
             found |= {"moderator_accuracy": measures.share(ruling["values"], right), "stopped": float(ruling["stop"])}
-        return found | self._baseline(right)
+        return found | self._baseline(decision, right)
 
     def _said(self, kind: str = "act") -> list[Said]:
         """All answers of solvers, from the log."""
@@ -347,11 +348,11 @@ class Roundtable(PhaseEnv):
         claim = f"{self.items[change.item]} {change.value}"
         return claim in change.explanation and check_reason(self.task, change.explanation) == 1.0
 
-    def _baseline(self, right: Sequence[str]) -> dict[str, float]:
+    def _baseline(self, decision: Sequence[str], right: Sequence[str]) -> dict[str, float]:
         """Majority of all samples: self-consistency with as many answers as the match itself takes."""
         samples = [word.values for word in self._said("probe")]
         votes = [[values.get(i, "") for values in samples] for i in range(len(right))]
-        return measures.baseline(votes, self._vote(votes, "baseline"), right) if samples else {}
+        return measures.baseline(votes, self._vote(votes, "baseline"), decision, right) if samples else {}
 
     # ---- numbers for learners --------------------------------------------------------------------------------------
 

@@ -164,11 +164,20 @@ def justified(found: Sequence[Change], valid: Callable[[Change], bool] | None) -
     return counts | ({"justified_share": good / len(found)} if found else {})
 
 
-def baseline(votes: Sequence[Sequence[str]], top: Sequence[str], right: Sequence[str]) -> dict[str, float]:
+def gain(decision: Sequence[str], before: Answers, right: Sequence[str]) -> float:
+    """Accuracy of the decision less that of the first answers' majority; a split vote is wrong."""
+    first = [settle(column(before, i), "undecided", random.Random(0)) for i in range(len(right))]
+    return share(decision, right) - share(first, right)
+
+
+def baseline(
+    votes: Sequence[Sequence[str]], top: Sequence[str], decision: Sequence[str], right: Sequence[str]
+) -> dict[str, float]:
     """Independent samples beside the match: `votes` and their winner `top`, item by item."""
     single = [list(vote).count(truth) / len(vote) for vote, truth in zip(votes, right, strict=True)]
     return {
         "baseline_accuracy": share(top, right),
         "baseline_solved": float(list(top) == list(right)),
+        "gain_over_baseline": share(decision, right) - share(top, right),
         "sample_accuracy": sum(single) / len(single),
     }
