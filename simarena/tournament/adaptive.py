@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt
 
 from simarena.tournament.bradley_terry import Bools, Fit, fit
 from simarena.tournament.intervals import quantile
-from simarena.tournament.results import Comparisons, Floats, Ints, compare
+from simarena.tournament.results import Floats, Ints, compare
 from simarena.tournament.schedule import Format, Ledger, Pairing, seatings
 
 LOOK = 1.25
@@ -46,19 +46,30 @@ class Looks:
         return quantile(1 - error, clusters - 1 if clusters else math.inf)
 
 
-class Played:
-    """The history as comparisons, of which any set of units can be taken."""
+class Course:
+    """A tournament told from its start: which units of which pairs have been played, and what they say."""
 
-    def __init__(self, names: Sequence[str], ledger: Ledger, pairings: Sequence[Pairing]) -> None:
-        results = ledger.results(pairings)
-        self.data = compare(results, names)
-        self.rows: defaultdict[str, list[int]] = defaultdict(list)
+    def __init__(self, names: Sequence[str], games: int, ledger: Ledger) -> None:
+        self.first, self.second = np.triu_indices(len(names), 1)
+        pairs = [(names[i], names[j]) for i, j in zip(self.first, self.second, strict=True)]
+        self.units = [[seatings(pair, task) for task in range(games)] for pair in pairs]
+        self.done: Ints = np.zeros(len(pairs), dtype=np.intp)
+        """(pairs,): units played, in the order of their tasks."""
+        results = ledger.results(p for pair in self.units for unit in pair for p in unit)
+        self._data = compare(results, names)
+        self._rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, result in enumerate(results):
-            self.rows[result.unit].append(row)
+            self._rows[result.unit].append(row)
 
-    def of(self, units: Sequence[str]) -> Comparisons:
-        """The comparisons of these units."""
-        return self.data.take(np.array([row for unit in units for row in self.rows[unit]], dtype=np.intp))
+    def next(self, more: Ints) -> list[Pairing]:
+        """The pairings of so many more units of each pair."""
+        units = (u for pair, n, m in zip(self.units, self.done, more, strict=True) for u in pair[n : n + m])
+        return [pairing for unit in units for pairing in unit]
+
+    def fit(self) -> Fit:
+        """Strengths from the units played so far in this telling, whatever else the history holds."""
+        units = (unit[0].unit for pair, n in zip(self.units, self.done, strict=True) for unit in pair[:n])
+        return fit(self._data.take(np.array([row for unit in units for row in self._rows[unit]], dtype=np.intp)))
 
 
 class Adaptive(Format):
@@ -74,35 +85,27 @@ class Adaptive(Format):
     games: PositiveInt = 20
     """Most units of a pair: never more in all than a round robin of as many."""
     batch: PositiveInt | None = None
-    """Units chosen at once, to be played at the same time; None: a quarter of the pairs, but one an agent at least."""
+    """Units of a round, played at the same time; None: a quarter of those played so far, but one an agent at least."""
     goal: Literal["order", "best"] = "order"
     """When to stop: every rank is settled, or only who is best."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Chance that what is settled is right, over all looks and pairs together."""
 
     def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
-        names = sorted(agents)
-        first, second = np.triu_indices(len(names), 1)
-        units = [
-            [seatings((names[i], names[j]), g) for g in range(self.games)] for i, j in zip(first, second, strict=True)
-        ]
-        played = Played(names, ledger, [p for pair in units for unit in pair for p in unit])
-        done, looks, settled = np.zeros(len(units), dtype=np.intp), Looks(), np.zeros((len(names),) * 2, dtype=np.bool_)
-        more, known = np.full(len(units), min(self.floor, self.games)), list[str]()
-        order = names
+        names, looks = sorted(agents), Looks()
+        course, order = Course(names, self.games, ledger), sorted(agents)
+        more = np.full(len(course.units), min(self.floor, self.games))
+        settled = np.zeros((len(names), len(names)), dtype=np.bool_)
         while more.any():
-            drawn = [p for pair, n, m in zip(units, done, more, strict=True) for unit in pair[n : n + m] for p in unit]
-            pending = ledger.pending(drawn)
+            pending = ledger.pending(course.next(more))
             if pending:
                 return pending, order
-            known += dict.fromkeys(p.unit for p in drawn)
-            done = done + more
-            fitted = fit(played.of(known), "model")
+            course.done = course.done + more
+            fitted = course.fit()
             order = [names[i] for i in np.argsort(-fitted.strength, kind="stable")]
-            if looks.due(int(done.sum())):
-                settled = self._settled(fit(played.of(known)), looks)
-            wanted = self._open(fitted.strength, settled)[first, second]
-            more = self._choose(fitted, first, second, np.where(wanted, self.games - done, 0))
+            if looks.due(int(course.done.sum())):
+                settled = self._settled(fitted, looks)
+            more = self._choose(fitted, course, self._open(fitted.strength, settled))
         return [], order
 
     def _settled(self, fitted: Fit, looks: Looks) -> Bools:
@@ -118,18 +121,21 @@ class Adaptive(Format):
         order = np.argsort(-strength, kind="stable")
         unsure: Bools = np.logical_not(settled | settled.T)
         if self.goal == "best":
-            rivals = ~settled.any(axis=0)
+            rivals = np.asarray(~settled.any(axis=0), dtype=np.bool_)
             return unsure & rivals[:, None] & rivals
         if not unsure[order[:-1], order[1:]].any():
             return np.zeros_like(unsure)
         return unsure
 
-    def _choose(self, fitted: Fit, first: Ints, second: Ints, left: Ints) -> Ints:
-        """(pairs,): how many units of each pair to play next, `left` being the most; greedy, one unit at a time."""
-        more, size = np.zeros_like(left), self.batch or max(len(fitted.strength), len(left) // 4)
+    def _choose(self, fitted: Fit, course: Course, wanted: Bools) -> Ints:
+        """(pairs,): how many units of each pair to play next; greedy, one unit at a time."""
+        first, second = course.first, course.second
+        left = np.where(wanted[first, second], self.games - course.done, 0)
+        size = min(self.batch or max(len(wanted), int(course.done.sum()) // 4), int(left.sum()))
+        more = np.zeros_like(left)
         covariance = fitted.model[: len(fitted.strength), : len(fitted.strength)].copy()
         weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie)
-        for _ in range(min(size, int(left.sum()))):
+        for _ in range(size):
             spread = covariance[:, first] - covariance[:, second]
             pairs = np.arange(len(left))
             variance = spread[first, pairs] - spread[second, pairs]

@@ -73,7 +73,7 @@ def _logit_equilibrium(margin: Floats, temperature: float, start: Floats) -> Flo
         log_p = np.minimum(log_p + step * min(1.0, 2.0 / max(live, 1e-300)), 0.0)
         if live < 1e-11:
             break
-    return log_p - np.log(np.exp(log_p).sum())
+    return log_p - float(np.log(np.exp(log_p).sum()))
 
 
 def alpha_rank(margin: Floats, alpha: float = 100.0, population: int = 50) -> Floats:

@@ -90,8 +90,9 @@ def duel(
 ) -> dict[str, Reputation]:
     """`table` after a duel, `grades` being the panel's mean for the first and the second.
 
-    dR = K (s_i - s_j) tanh(sigma_i) max(|Phi(z) - Phi(-z)|, least) / scale, z = (R_i - R_j) / sqrt(sigma_i^2 + sigma_j^2),
-    K = max(least, step x decay^(n / every)), n being the duels that agent has fought before.
+    dR = K (s_i - s_j) tanh(sigma_i) max(|Phi(z) - Phi(-z)|, least) / scale,
+    z = (R_i - R_j) / sqrt(sigma_i^2 + sigma_j^2), K = max(least, step x decay^(n / every)), n being
+    the duels that agent has fought before.
     """
     after, gap = dict(table), grades[0] - grades[1]
     after[first] = _moved(table[first], table[second], gap, constants)
@@ -109,7 +110,7 @@ def _moved(own: Reputation, other: Reputation, gap: float, c: Constants) -> Repu
 
 
 def verdict(table: Table, grades: Mapping[str, Sequence[float]], constants: Constants) -> tuple[float, ...]:
-    """Mean grade of each contestant over the panel `grades` (judge -> one grade a contestant), by the judges' weights."""
+    """Weighted mean grade of each contestant; `grades`: judge -> its grade for each."""
     weight = {judge: table[judge].value if constants.weights == "reputation" else 1.0 for judge in grades}
     total = sum(weight.values())
     columns = zip(*grades.values(), strict=True)
