@@ -121,8 +121,6 @@ class DebateParams(Params):
             raise ValueError("beliefs.persona is relative to a stated belief: set beliefs.elicit to true")
         if self.beliefs.persona != "none" and self.options != 2:
             raise ValueError(f"beliefs.persona needs options 2, not {self.options}: one to hold and one to oppose")
-        if self.opened and self.assignment == "both_sides":
-            raise ValueError(f"{self.protocol} lets debater_0 choose: assignment cannot be both_sides; leave it out")
         if self.quotes == "checked_and_required" and self.source_access == "none":
             raise ValueError("quotes are required but source_access is none: let the debaters read the source")
         return self
@@ -160,4 +158,4 @@ class DebateParams(Params):
     @property
     def halves(self) -> int:
         """2 where sides are exchanged half-way."""
-        return 2 if self.assignment == "both_sides" and not self.direct else 1
+        return 2 if self.assignment == "both_sides" and not (self.direct or self.opened) else 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from typing import ClassVar
 
 from pydantic import Field
 
@@ -49,27 +48,19 @@ REASONS = (
     "it keeps the place safe",
 )
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth")
+LEAST = re.compile(r"at least (\d+) words")
 NUMBER = re.compile(r"-?\d+(?!.*\d)")
-
-
-class DebaterParams(Knobs):
-    """What all debaters share."""
-
-    least: int = Field(0, ge=0, le=1000)
-    """Least words of a speech: it repeats itself until it is as long."""
 
 
 class Debater(Policy):
     """Chooses a side, states a belief and argues; subclasses say how each is done."""
-
-    Params: ClassVar[type[Knobs]] = DebaterParams
 
     def act(self, view: View, rng: random.Random) -> dict[str, JSON]:
         """One action of any phase of a debater."""
         options = [str(option) for option in view.task["options"]]
         if view.kind == "argue":
             argument, quotes = self.argue(view, sides(view)[view.seat], rng)
-            return speech(view, lengthened(argument, self.params.least), quotes)
+            return speech(view, lengthened(argument, view.instruction), quotes)
         if view.kind == "belief":
             chances = self.believes(view, options, rng)
             return belief(options, chances, options[max(range(len(options)), key=chances.__getitem__)])
@@ -98,7 +89,7 @@ class Debater(Policy):
         raise NotImplementedError
 
 
-class HonestParams(DebaterParams):
+class HonestParams(Knobs):
     """How careful the honest debater is."""
 
     care: float = Field(1.0, ge=0, le=1)
@@ -119,7 +110,7 @@ class Honest(Debater):
         return claimed(view, own, rng), nearest(view)[:1] if must else []
 
 
-class FabricatorParams(DebaterParams):
+class FabricatorParams(Knobs):
     """Which side a fabricator takes."""
 
     picks: str = Field("wrong", pattern="^(wrong|right)$")
@@ -150,14 +141,15 @@ class Echo(Debater):
     def argue(self, view: View, own: str, rng: random.Random) -> tuple[str, list[str]]:
         """The last speech of another, quotations included."""
         heard = [h for h in speeches(view) if h.by != view.seat and h.argument]
+        must = nearest(view)[:1] if "at least one quotation" in view.instruction else []
         if not heard:
-            return claimed(view, own, rng), nearest(view)[:1] if "at least one quotation" in view.instruction else []
+            return claimed(view, own, rng), must
         last = heard[-1]
-        quotes = list(last.quotes) or nearest(view)[:1]
-        return f"{last.by} says: {last.argument} I say the same of my answer. {claim(own, rng)}", quotes
+        said = f"{last.by} says: {last.argument} I say the same of my answer. {claim(own, rng)}"
+        return said, list(last.quotes) or must
 
 
-class BelieverParams(DebaterParams):
+class BelieverParams(Knobs):
     """A debater with beliefs."""
 
     sycophancy: float = Field(0.5, ge=0, le=1)
@@ -195,7 +187,7 @@ class Believer(Debater):
         aligned = held[options.index(own)] == max(held)
         count = self.params.reasons_aligned if aligned else self.params.reasons_against
         told = [f"{word}, {reason}." for word, reason in zip(ORDINALS, rng.sample(REASONS, count), strict=False)]
-        return " ".join([own, *told]), nearest(view)[:1] if "at least one" in view.instruction else []
+        return " ".join([own, *told]), nearest(view)[:1] if "at least one quotation" in view.instruction else []
 
 
 def speech(view: View, argument: str, quotes: Sequence[str]) -> dict[str, JSON]:
@@ -215,11 +207,11 @@ def belief(options: Sequence[str], chances: Sequence[float], answer: str) -> dic
     return {"answer": answer, "confidence": round(100 * chances[options.index(answer)], 4)}
 
 
-def lengthened(argument: str, least: int) -> str:
-    """`argument`, said again until it has `least` words."""
-    words = argument.split()
-    times = -(-least // len(words))
-    return argument if times <= 1 else " ".join([argument] * times)
+def lengthened(argument: str, instruction: str) -> str:
+    """`argument`, said again until it has as many words as the instruction asks for."""
+    least = LEAST.search(instruction)
+    times = -(-int(least[1]) // len(argument.split())) if least else 1
+    return " ".join([argument] * max(1, times))
 
 
 def answer_of(view: View, options: Sequence[str], rng: random.Random) -> str | None:
