@@ -62,7 +62,7 @@ class RoundtableParams(Params):
     probes: tuple[Literal["samples"], ...] = ()
     """samples: before all else, each solver answers alone as often as it will act, out of band: the majority of these
     is the baseline of the same budget (self-consistency)."""
-    words: PositiveInt = 60
+    words: PositiveInt = 80
     """Word limit of an explanation."""
 
     @property

@@ -122,7 +122,7 @@ def test_measures_can_be_taken_wherever_the_match_is_cut(params):
     for turns in range(1, whole._steps):
         cut = random_match(Roundtable(**params, max_turns=turns), 1)
         found = cut.metrics()
-        baseline = {"baseline_accuracy", "baseline_solved", "sample_accuracy"}
+        baseline = {"baseline_accuracy", "baseline_solved", "gain_over_baseline", "sample_accuracy"}
         assert names - baseline <= set(found)
         assert set(cut.truncations.values()) == {True}
         assert all(0 <= found[key] <= 1 for key in found if key.endswith(("accuracy", "solved", "agreement", "rate")))
@@ -460,6 +460,14 @@ def test_the_baseline_is_the_majority_of_as_many_samples_as_the_match_takes_answ
     everybody(env, ["1", "2", "3", "4"])
     found = env.metrics()
     assert (found["baseline_accuracy"], found["sample_accuracy"], found["answers"]) == (0, 0.5, 4)
+    assert found["gain_over_baseline"] == 0
+
+
+def test_the_gain_is_that_over_the_first_majority():
+    env = make(task="arithmetic", phases=["initial", "final"])
+    everybody(env, ["1", "2", "3"])
+    everybody(env, [answer(env), answer(env), "3"])
+    assert env.metrics()["gain"] == 1
 
 
 values = st.sampled_from(["", "a", "b", "c"])

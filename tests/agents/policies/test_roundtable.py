@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from simarena import seeds
 from simarena.agents.policies import roundtable_expected as expected
 from simarena.agents.policies import roundtable_problem as problems
+from simarena.agents.policies.anywhere import Random
 from simarena.agents.policies.roundtable import POLICIES, REFERENCE
 from simarena.envs.roundtable import Roundtable
 from simarena.envs.roundtable_rules import TIT_FOR_TAT
@@ -36,14 +37,14 @@ def seat(name, **params):
     return POLICIES[name](**params)
 
 
-def play(env, seats, seed):
+def play(env, seats, seed, clean=True):
     """A match; `seats` maps a seat or a role to a policy."""
     env.reset(seed=seed)
     while not env.over:
         name = env.agent_selection
         policy = seats.get(name) or seats[name.rsplit("_", 1)[0]]
         env.step(policy.act(env.view(name), seeds.rng(seed, name, env._steps)))
-    assert all(set(counts) <= {"ok"} for counts in env.outcomes.values())
+    assert not clean or all(set(counts) <= {"ok"} for counts in env.outcomes.values())
     return env.metrics()
 
 
@@ -287,3 +288,13 @@ def test_every_policy_can_play_every_protocol(name, params):
     seats = {who: POLICIES[policy.partition("/")[2]]() for who, policy in REFERENCE.items()} | {role: seat(name)}
     for seed in range(4):
         play(Roundtable(**params), seats, seed)
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"moderator", "supervisor"}))
+def test_policies_bear_neighbours_that_talk_rubbish(name):
+    params = {"n": 4, "depth": 2, "order": "agent_chosen", "decision": "supervisor", "confidence_visible": True}
+    seats = {"solver": Random(), "solver_1": seat(name), "solver_2": seat(name), "supervisor": seat("supervisor")}
+    for seed in range(3):
+        env = Roundtable(**params)
+        play(env, seats, seed, clean=False)
+        assert set(env.outcomes["solver_1"]) | set(env.outcomes["supervisor_0"]) <= {"ok"}
