@@ -149,7 +149,10 @@ class Debate(PhaseEnv):
         if self.params.direct:
             return f"You are {seat}. You answer a question{' from the source on your card' * self.reads(seat)}."
         who = "One debater defends an answer" if self.params.advised else "Debaters defend different answers"
-        parts = [f"You are {seat}. {who} to a question. You decide which answer is right."]
+        decide = "decide which answer is right" if self.item.right is not None else "say which answer you believe"
+        parts = [f"You are {seat}. {who} to a question. You {decide}."]
+        if self.params.beliefs.persona != "none":
+            parts.append("The persona note says what you believe before the debate.")
         if self.item.sentences and not self.reads(seat):
             parts.append("You cannot read the source.")
         if self.cast.quoted:
@@ -209,7 +212,6 @@ class Debate(PhaseEnv):
     def _spoken(self, seat: str, phase: DebatePhase, fields: dict[str, JSON]) -> None:
         """Count a public speech and mark its quotations."""
         good, bad = self._mark(seat, fields, hears(self.cast, phase.half))
-        before = [quote for s in self._speeches(phase.half, seat) for quote in s["used"]]
         used = [letters(quote) for quote in good]
         entry: dict[str, JSON] = {
             "half": phase.half,
@@ -218,13 +220,19 @@ class Debate(PhaseEnv):
             "words": len(fields["argument"].split()),
             "verified": len(good),
             "unverified": len(bad),
-            "repeated": sum(text in before or text in used[:i] for i, text in enumerate(used)),
+            "repeated": self._repeated(f"{phase.half} {seat}", used),
             "used": used,
         }
         self.memo.setdefault("speeches", []).append(entry)
 
-    def _speeches(self, half: int, seat: str) -> list[dict[str, Any]]:
-        return [s for s in self.memo.get("speeches", []) if s["half"] == half and s["by"] == seat]
+    def _repeated(self, whose: str, used: Sequence[str]) -> int:
+        """How many of these quotations were used before; remembers them, as keys, so that every turn costs the same."""
+        before: dict[str, JSON] = self.memo.setdefault("used", {}).setdefault(whose, {})
+        count = 0
+        for text in used:
+            count += text in before
+            before[text] = 1
+        return count
 
     def _mark(
         self, seat: str, fields: dict[str, JSON], audience: tuple[str, ...] | None

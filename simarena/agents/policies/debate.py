@@ -14,7 +14,7 @@ from pydantic import Field
 
 from simarena.agents.policies.arena_solver import knowledge
 from simarena.agents.policies.base import Policy
-from simarena.agents.policies.debate_judges import JUDGES
+from simarena.agents.policies.debate_judges import JUDGES, percent
 from simarena.agents.policies.debate_reading import (
     Heard,
     evidence,
@@ -204,7 +204,7 @@ def belief(options: Sequence[str], chances: Sequence[float], answer: str) -> dic
     """A written belief that names `answer`."""
     if len(options) > 2:
         return {"answer": answer, "probs": list(chances)}
-    return {"answer": answer, "confidence": round(100 * chances[options.index(answer)], 4)}
+    return {"answer": answer, "confidence": percent(chances[options.index(answer)], 4)}
 
 
 def lengthened(argument: str, instruction: str) -> str:

@@ -29,6 +29,12 @@ QUESTIONS = (
 )
 
 
+def percent(p: float, digits: int) -> float:
+    """A probability in percent, without a decimal point where it needs none."""
+    value = round(100 * p, digits)
+    return int(value) if value == int(value) else value
+
+
 class Judge(Policy):
     """Says what `chances` finds in the form that the phase wants."""
 
@@ -48,7 +54,7 @@ class Judge(Policy):
         best = max(options, key=found.__getitem__)
         fields: dict[str, JSON] = {"answer": best}
         if len(options) == 2:
-            fields["confidence"] = round(100 * found[best], 1)
+            fields["confidence"] = percent(found[best], 1)
         else:
             fields["probs"] = [found[option] for option in options]
         if "winner" in view.choices:
