@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt
 from simarena.tournament.bradley_terry import Bools, Fit, fit
 from simarena.tournament.intervals import quantile
 from simarena.tournament.results import Floats, Ints, compare
-from simarena.tournament.schedule import Format, Ledger, Pairing, seatings
+from simarena.tournament.schedule import Format, Pairing, Played, seatings
 
 LOOK = 1.25
 """The question is asked again when there are so many times as many units as at the last look."""
@@ -49,13 +49,13 @@ class Looks:
 class Course:
     """A tournament told from its start: which units of which pairs have been played, and what they say."""
 
-    def __init__(self, names: Sequence[str], games: int, ledger: Ledger) -> None:
+    def __init__(self, names: Sequence[str], games: int, played: Played) -> None:
         self.first, self.second = np.triu_indices(len(names), 1)
         pairs = [(names[i], names[j]) for i, j in zip(self.first, self.second, strict=True)]
         self.units = [[seatings(pair, task) for task in range(games)] for pair in pairs]
         self.done: Ints = np.zeros(len(pairs), dtype=np.intp)
         """(pairs,): units played, in the order of their tasks."""
-        results = ledger.results(p for pair in self.units for unit in pair for p in unit)
+        results = played.results(p for pair in self.units for unit in pair for p in unit)
         self._data = compare(results, names)
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, result in enumerate(results):
@@ -91,13 +91,13 @@ class Adaptive(Format):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Chance that what is settled is right, over all looks and pairs together."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         names, looks = sorted(agents), Looks()
-        course, order = Course(names, self.games, ledger), sorted(agents)
+        course, order = Course(names, self.games, played), sorted(agents)
         more = np.full(len(course.units), min(self.floor, self.games))
         settled = np.zeros((len(names), len(names)), dtype=np.bool_)
         while more.any():
-            pending = ledger.pending(course.next(more))
+            pending = played.pending(course.next(more))
             if pending:
                 return pending, order
             course.done = course.done + more

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from simarena.seeds import rng
-from simarena.tournament.schedule import Format, Ledger, Meetings, Pairing
+from simarena.tournament.schedule import Format, Meetings, Pairing, Played
 
 OPEN = object()
 """Stands for an agent that is not known yet."""
@@ -20,8 +20,8 @@ Slot = object
 class Bracket:
     """Meetings told in order; those that have not been played are collected in `pending`."""
 
-    def __init__(self, ledger: Ledger, seeding: Sequence[str], games: int, extra: int) -> None:
-        self.ledger, self.seeding, self.games, self.extra = ledger, seeding, games, extra
+    def __init__(self, played: Played, seeding: Sequence[str], games: int, extra: int) -> None:
+        self.played, self.seeding, self.games, self.extra = played, seeding, games, extra
         self.meetings = Meetings()
         self.pending: list[Pairing] = []
         self.exits: dict[str, int] = {}
@@ -62,15 +62,15 @@ class Bracket:
         pairings = self.meetings.next((a, b), self.games)
         extra = self.meetings.next((a, b), self.extra) if self.extra else []
         for number in range(self.extra + 1):
-            missing = self.ledger.pending(pairings)
+            missing = self.played.pending(pairings)
             if missing:
                 self.pending += missing
                 return OPEN, OPEN
-            points = self.ledger.balance(pairings, a)[0]
+            points = self.played.balance(pairings, a)[0]
             if points or number == self.extra:
                 break
             pairings = pairings + extra[2 * number : 2 * number + 2]
-        score = self.ledger.balance(pairings, a)[1]
+        score = self.played.balance(pairings, a)[1]
         seeded = self.seeding.index(b) - self.seeding.index(a)
         return (a, b) if (points, score, seeded) > (0, 0, 0) else (b, a)
 
@@ -85,12 +85,12 @@ class Elimination(Format):
     seeding: Literal["drawn", "given"] = "drawn"
     """Places in the bracket: by lot, or in the order of entry, best first."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         order = list(agents)
         if self.seeding == "drawn":
             order.sort()
             rng(seed, "bracket").shuffle(order)
-        bracket = Bracket(ledger, order, self.games, self.extra)
+        bracket = Bracket(played, order, self.games, self.extra)
         self._run(bracket)
         return bracket.pending, bracket.standing()
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from simarena.seeds import rng
-from simarena.tournament.schedule import Format, Ledger, Meetings, Pairing
+from simarena.tournament.schedule import Format, Meetings, Pairing, Played
 
 
 class Ladder(Format):
@@ -24,7 +24,7 @@ class Ladder(Format):
     start: Literal["drawn", "given"] = "drawn"
     """Rungs at the start: by lot, or in the order of entry, first on top."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         rungs, meetings = list(agents), Meetings()
         if self.start == "drawn":
             rungs.sort()
@@ -32,10 +32,10 @@ class Ladder(Format):
         for number in range(self.rounds or len(rungs)):
             above = range(number % 2, len(rungs) - 1, 2)
             drawn = {i: meetings.next(rungs[i : i + 2], self.games) for i in above}
-            pending = ledger.pending(p for pairings in drawn.values() for p in pairings)
+            pending = played.pending(p for pairings in drawn.values() for p in pairings)
             if pending:
                 return pending, rungs
             for i, pairings in drawn.items():
-                if ledger.balance(pairings, rungs[i + 1])[0] > 0:
+                if played.balance(pairings, rungs[i + 1])[0] > 0:
                     rungs[i], rungs[i + 1] = rungs[i + 1], rungs[i]
         return [], rungs

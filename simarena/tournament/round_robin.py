@@ -9,10 +9,10 @@ from typing import ClassVar
 from pydantic import PositiveInt
 
 from simarena.errors import UnknownName
-from simarena.tournament.schedule import Format, Ledger, Pairing, seatings
+from simarena.tournament.schedule import Format, Pairing, Played, seatings
 
 
-def by_points(agents: Sequence[str], ledger: Ledger, pairings: Iterable[Pairing]) -> list[str]:
+def by_points(agents: Sequence[str], played: Played, pairings: Iterable[Pairing]) -> list[str]:
     """Agents by points per match above an even share, best first; in their own order where equal."""
     own: dict[str, list[Pairing]] = {agent: [] for agent in agents}
     for pairing in pairings:
@@ -20,7 +20,7 @@ def by_points(agents: Sequence[str], ledger: Ledger, pairings: Iterable[Pairing]
             own[agent].append(pairing)
 
     def mean(agent: str) -> float:
-        return ledger.balance(own[agent], agent)[0] / max(len(ledger.results(own[agent])), 1)
+        return played.balance(own[agent], agent)[0] / max(len(played.results(own[agent])), 1)
 
     return sorted(agents, key=mean, reverse=True)
 
@@ -33,11 +33,11 @@ class RoundRobin(Format):
     games: PositiveInt = 1
     """Units for each set of agents: tasks on which they meet, each in every rotation of the seats."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         sets = list(combinations(sorted(agents), seats))
         # Task by task, so that a run that is cut short has asked everyone about the same.
         pairings = [p for task in range(self.games) for some in sets for p in seatings(some, task, seed)]
-        return ledger.pending(pairings), by_points(agents, ledger, pairings)
+        return played.pending(pairings), by_points(agents, played, pairings)
 
 
 class Gauntlet(Format):
@@ -48,10 +48,10 @@ class Gauntlet(Format):
     champion: str | None = None
     """Who runs the gauntlet; None: the first agent entered."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         champion = self.champion or agents[0]
         if champion not in agents:
             raise UnknownName("agent", champion, agents)
         field = [agent for agent in agents if agent != champion]
         pairings = [p for task in range(self.games) for other in field for p in seatings((champion, other), task, seed)]
-        return ledger.pending(pairings), by_points(agents, ledger, pairings)
+        return played.pending(pairings), by_points(agents, played, pairings)

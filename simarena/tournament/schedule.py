@@ -62,14 +62,14 @@ class Format(BaseModel):
         that failed has no result and is asked for again: a caller that gets nothing new should stop.
         """
         self._check(agents, seats)
-        return self._play(agents, Ledger(history), seats, seed)[0]
+        return self._play(agents, Played(history), seats, seed)[0]
 
     def standing(self, agents: Sequence[str], history: Sequence[Result], *, seats: int = 2, seed: int = 0) -> list[str]:
         """The format's own order so far, best first: who is left in a bracket, leads on points, stands on top."""
         self._check(agents, seats)
-        return self._play(agents, Ledger(history), seats, seed)[1]
+        return self._play(agents, Played(history), seats, seed)[1]
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         raise NotImplementedError
 
     def _check(self, agents: Sequence[str], seats: int) -> None:
@@ -88,7 +88,7 @@ class Format(BaseModel):
             raise ScenarioError(f"{name}: {len(agents)} agents for {seats} rated seats; enter at least {seats}")
 
 
-class Ledger:
+class Played:
     """What has been played, by unit."""
 
     def __init__(self, history: Iterable[Result]) -> None:

@@ -11,7 +11,7 @@ import networkx as nx
 from pydantic import PositiveInt
 
 from simarena.seeds import rng
-from simarena.tournament.schedule import Format, Ledger, Meetings, Pairing
+from simarena.tournament.schedule import Format, Meetings, Pairing, Played
 
 BYE = 1.0
 """Points for sitting out: as much as a won meeting, so that chance costs nobody the lead."""
@@ -52,19 +52,19 @@ class Swiss(Format):
     games: PositiveInt = 1
     """Units of a meeting."""
 
-    def _play(self, agents: Sequence[str], ledger: Ledger, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
+    def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
         table, meetings = Table(order=sorted(agents)), Meetings()
         rng(seed, "swiss").shuffle(table.order)
         for _ in range(self.rounds or math.ceil(math.log2(len(agents)))):
             out = table.sitting_out()
             drawn = {pair: meetings.next(pair, self.games) for pair in opponents(table, out)}
-            pending = ledger.pending(p for pairings in drawn.values() for p in pairings)
+            pending = played.pending(p for pairings in drawn.values() for p in pairings)
             if pending:
                 return pending, table.ranked()
             for pair, pairings in drawn.items():
                 table.met[pair] += 1
                 for agent in pair:
-                    table.points[agent] += 0.5 + ledger.balance(pairings, agent)[0] / len(ledger.results(pairings))
+                    table.points[agent] += 0.5 + played.balance(pairings, agent)[0] / len(played.results(pairings))
             if out:
                 table.points[out] += BYE
                 table.byes[out] += 1
