@@ -1,8 +1,8 @@
 """The nano tokenizer: byte-level BPE whose tokens may span words, and the chat template with its role tokens.
 
-Names, digits and punctuation are cut off first, so a lower-case phrase such as "is a knave" becomes one token wherever it
-stands, and an episode of play is three times shorter than with tokens of single words. Any text can still be written: what
-no merge covers falls back to bytes.
+Names, digits and punctuation are cut off first, so a lower-case phrase such as "is a knave" becomes one token wherever
+it stands, and a match is several times shorter than with tokens of single words. Any text can still be written: what no
+merge covers falls back to bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Supervised training of the nano models: sequences with a mask in, weights out. Deterministic for a seed on one machine."""
+"""Supervised training of the nano models: masked sequences in, weights out. Deterministic for a seed on one machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-WINDOW = 1024
+WINDOW = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence_:
+class Example:
     """One conversation in tokens."""
 
     ids: list[int]
@@ -32,8 +32,8 @@ class Schedule:
 
     tokens: int
     """Tokens in all, prompts included."""
-    batch_tokens: int = 12_000
-    learning_rate: float = 1.5e-3
+    batch_tokens: int = 6_000
+    learning_rate: float = 2e-3
     warmup: float = 0.05
     """Share of the steps."""
     weight_decay: float = 0.05
@@ -61,7 +61,7 @@ def new_model(vocabulary: int, pad: int, end: int, *, hidden: int = 192, layers:
     return LlamaForCausalLM(config)
 
 
-def batches(data: Sequence[Sequence_], schedule: Schedule) -> Iterator[list[Sequence_]]:
+def batches(data: Sequence[Example], schedule: Schedule) -> Iterator[list[Example]]:
     """Batches of alike lengths, about `batch_tokens` each with padding, in seeded order, until `tokens` are spent."""
     rng, spent = random.Random(schedule.seed), 0
     while True:
@@ -78,7 +78,7 @@ def batches(data: Sequence[Sequence_], schedule: Schedule) -> Iterator[list[Sequ
                     return
 
 
-def cut(pool: Sequence[int], data: Sequence[Sequence_], budget: int) -> Iterator[list[int]]:
+def cut(pool: Sequence[int], data: Sequence[Example], budget: int) -> Iterator[list[int]]:
     """Consecutive places of `pool`, as many to a group as fit the budget when padded."""
     group: list[int] = []
     for place in pool:
@@ -90,23 +90,27 @@ def cut(pool: Sequence[int], data: Sequence[Sequence_], budget: int) -> Iterator
         yield group
 
 
-def tensors(batch: Sequence[Sequence_]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids [rows, longest], attention mask, and labels with -100 where nothing is to be learnt."""
-    width = max(len(s.ids) for s in batch)
+def tensors(batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Ids [rows, longest], and which of them are learnt. Padding is on the right, where causal attention ignores it."""
+    width = max(len(example.ids) for example in batch)
     ids = torch.zeros(len(batch), width, dtype=torch.long)
-    labels = torch.full((len(batch), width), -100)
-    mask = torch.zeros(len(batch), width, dtype=torch.long)
-    for row, sequence in enumerate(batch):
-        size = len(sequence.ids)
-        ids[row, :size] = torch.tensor(sequence.ids)
-        mask[row, :size] = 1
-        learn = torch.tensor(sequence.learn)
-        labels[row, :size] = torch.where(learn, ids[row, :size], -100)
-    return ids, mask, labels
+    learn = torch.zeros(len(batch), width, dtype=torch.bool)
+    for row, example in enumerate(batch):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        learn[row, : len(example.ids)] = torch.tensor(example.learn)
+    return ids, learn
+
+
+def loss_of(model: Any, ids: Tensor, learn: Tensor) -> Tensor:
+    """Mean negative log-probability of the learnt tokens, in nats; logits are made for these alone."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = inner.model(input_ids=ids, use_cache=False).last_hidden_state
+    logits = inner.lm_head(hidden[:, :-1][learn[:, 1:]])
+    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learn[:, 1:]])
 
 
 def train(
-    model: Any, data: Sequence[Sequence_], schedule: Schedule, report: Callable[[dict[str, float]], None]
+    model: Any, data: Sequence[Example], schedule: Schedule, report: Callable[[dict[str, float]], None]
 ) -> None:
     """AdamW with warm-up and cosine decay, bfloat16 matrix products, float32 weights."""
     torch.manual_seed(schedule.seed)
@@ -121,14 +125,14 @@ def train(
         rate = schedule.learning_rate * rate_at(done, schedule.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        ids, mask, labels = tensors(batch)
+        ids, learn = tensors(batch)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+            loss = loss_of(model, ids, learn)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
         optimizer.step()
         optimizer.zero_grad()
-        spent += int(mask.sum())
+        spent += sum(len(example.ids) for example in batch)
         mean = loss.item() if step == 0 else 0.98 * mean + 0.02 * loss.item()
         if step % 50 == 49:
             report({"step": step + 1, "done": done, "loss": mean, "tokens/s": spent / (time.perf_counter() - begun)})

@@ -1,8 +1,8 @@
 """A view as messages for a language model: append-only, and safe against words that pose as structure.
 
-Everything that another agent, a task file or a person wrote stands inside a JSON string on a line of its own: a newline,
-a quotation mark or a forged "judge_0:" in it stays within the quotes. Role markers are the template's business; the backend
-tokenises message contents without special tokens.
+Everything that another agent, a task file or a person wrote stands inside a JSON string on a line of its own: a
+newline, a quotation mark or a forged "judge_0:" in it stays within the quotes. Role markers are the template's own
+affair: the backend tokenises message contents without special tokens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from simarena.reading import clean_value
 from simarena.records import Event, Message, View
 
 SchemaStyle = Literal["full", "brief", "none"]
+
+MANY = 6
+"""A sketch names the values of a longer list by its first two and its last."""
 
 REPLY_RULE = "Reply with one JSON object and nothing else."
 
@@ -59,7 +62,9 @@ def sketch(part: dict[str, Any], root: dict[str, Any]) -> str:
     if "$ref" in part:
         return sketch(root["$defs"][part["$ref"].rsplit("/", 1)[1]], root)
     if "enum" in part:
-        return " or ".join(json.dumps(value, ensure_ascii=False) for value in part["enum"])
+        values = [json.dumps(value, ensure_ascii=False) for value in part["enum"]]
+        shown = values if len(values) <= MANY else [*values[:2], "...", values[-1]]
+        return " or ".join(shown)
     if "anyOf" in part:
         return " or ".join(sketch(option, root) for option in part["anyOf"])
     kind = part.get("type")

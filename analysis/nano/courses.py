@@ -1,0 +1,91 @@
+"""What the nano models learn from: which matches, played by whom, and in what mixture for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.nano.corpus import Course, Teacher
+from simarena import paths, scenario
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "kks": {},
+    "arithmetic": {"shape": "a+b", "high": 99},
+    "trap_math": {"size": 1},
+    "logic_chain": {"length": 2, "distractors": 1},
+    "story": {"sentences": 8, "people": 4},
+}
+"""The question families that nano agents are examined on, in the settings of the scenarios' mini scale."""
+
+KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
+GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)
+
+CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
+    "arena": {
+        "contestant": (KNOWING, GUESSING),
+        "opponent": (KNOWING, GUESSING),
+        "member": (KNOWING, GUESSING),
+        "judge": (Teacher("arena/truthful"),),
+    },
+    "bargain": {
+        "party": (Teacher("bargain/attitude"),),
+        "group": (Teacher("bargain/honest"),),
+        "mediator": (Teacher("bargain/merger"),),
+    },
+    "debate": {
+        "debater": (Teacher("debate/honest"), Teacher("debate/fabricator", learn=False)),
+        "judge": (Teacher("debate/quote_counter", {"attention": 1.0}),),
+    },
+    "roundtable": {
+        "solver": (
+            Teacher("roundtable/verifier", {"accuracy": 1.0}),
+            Teacher("roundtable/follower", {"accuracy": 0.5}, learn=False),
+        ),
+        "moderator": (Teacher("roundtable/moderator", {"accuracy": 1.0}),),
+        "supervisor": (Teacher("roundtable/supervisor", {"accuracy": 1.0}),),
+    },
+}
+"""Environment -> role -> teachers, unless a scenario has its own in SPECIAL."""
+
+SPECIAL: dict[str, dict[str, tuple[Teacher, ...]]] = {
+    "debate/belief_debate": {
+        "debater": (Teacher("debate/believer"),),
+        "judge": (Teacher("debate/persona_judge", {"step": 0.05, "order_bonus": 0.1}),),
+    },
+    "roundtable/liang_mad": {
+        **CASTS["roundtable"],
+        "solver": (
+            Teacher("roundtable/debater", {"first": 1.0, "second": 1.0}),
+            Teacher("roundtable/debater", {"first": 0.0, "second": 0.0}, learn=False),
+        ),
+    },
+}
+
+
+def drills(matches: Mapping[str, int]) -> list[Course]:
+    """Questions answered by somebody who knows, with a reason and without: the bulk of what is learnt."""
+    return [
+        Course(
+            name=family,
+            env="arena",
+            params={"task": family, "task_params": FAMILIES[family], "m": 3, "judging": "solve", "reasons": reasons},
+            cast={"contestant_0": (KNOWING,), "contestant": (GUESSING,), "judge": (GUESSING,)},
+            matches=count // 2,
+        )
+        for family, count in matches.items()
+        for reasons in (True, False)
+    ]
+
+
+def scenario_courses(matches: int) -> list[Course]:
+    """Every cell of every shipped scenario at mini scale, `matches` of each scenario in all."""
+    courses = []
+    for name in paths.scenario_names():
+        found = scenario.load(paths.find_scenario(name), scale="mini")
+        cells = {str(cell.params): cell for cell in scenario.ready_cells(found)}.values()
+        cast = SPECIAL.get(name, CASTS[found.env])
+        courses += [
+            Course(name=name, env=found.env, params=cell.params, cast=cast, matches=matches // len(cells))
+            for cell in cells
+        ]
+    return courses
