@@ -1,28 +1,38 @@
-"""Scenario files: YAML in, a checked Scenario out, and from it the matches of every cell of its sweep.
+"""Scenario files: YAML in, a checked Scenario out, and from it the cells of its sweep.
 
-Strict: all errors at once, with file, line and column. Past `load` no room sees YAML. Knows environments by their
-parameters and seats; knows no agent, backend or run.
+Strict: all errors at once, with file, line and column (`scenario_check` looks for those that the model cannot see).
+Past `load` no room sees YAML. Knows environments by their parameters and seats; knows no backend, match or run.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from simarena import seeds, yamlfile
-from simarena.agents.spec import AgentSpec
-from simarena.errors import SimArenaError, UnknownName
+from simarena.agents.spec import Seating
+from simarena.errors import ScenarioError, UnknownName
+from simarena.identity import content_hash
 from simarena.records import JSON
-from simarena.registry import ENVIRONMENTS, TASKS, lookup
+from simarena.registry import ENVIRONMENTS, lookup
 
-Seating = str | AgentSpec
-"""An agent file's or policy's name, or an agent described in place."""
+PARTS = ("roster", "judges")
+MOST_CELLS = 100_000
 
 
 class Strict(BaseModel):
@@ -36,7 +46,7 @@ class Data(Strict):
 
     task: str = Field(description="Task family, as `simarena list tasks` names it.")
     params: dict[str, JSON] = Field(default_factory=dict, description="The family's parameters (difficulty and such).")
-    seed: int = Field(default=0, description="Seed of the first task; the others follow.")
+    seed: NonNegativeInt = Field(default=0, description="Seed of the first task; the others follow.")
     size: PositiveInt = Field(default=10, description="How many tasks each cell of the sweep plays.")
 
 
@@ -51,22 +61,29 @@ class Budget(Strict):
 
 
 class Expectation(Strict):
-    """A check of the played scenario: a range for one cell's mean, or an ordering of two cells' means."""
+    """A check of the played scenario: a range for some cells' mean, or an ordering of two cells' means."""
 
     metric: str
-    where: dict[str, JSON] = Field(default_factory=dict, description="Cells that the range is about; {}: all.")
+    where: dict[str, JSON] = Field(default_factory=dict, description="Cells that the check is about; {}: all.")
     min: float | None = None
     max: float | None = None
     higher: dict[str, JSON] | None = Field(default=None, description="Cells whose mean has to be higher ...")
     than: dict[str, JSON] | None = Field(default=None, description="... than these cells' mean ...")
     by: float = Field(default=0.0, description="... by more than this.")
 
+    @field_validator("than")
+    @classmethod
+    def _both(cls, than: dict[str, JSON] | None, info: ValidationInfo) -> dict[str, JSON] | None:
+        if than is not None and info.data.get("higher") is None:
+            raise ValueError("needs higher beside it: which cells are to be higher than these?")
+        return than
+
 
 class Scenario(Strict):
     """One study: an environment, its tasks, who sits where, what varies and what is expected."""
 
     env: str = Field(description="Environment, as `simarena list environments` names it.")
-    description: str = ""
+    description: str = Field(default="", description="One line: what it re-runs and what it shows.")
     provenance: str = Field(default="own", description='The study it re-runs, or "own".')
     params: dict[str, JSON] = Field(default_factory=dict, description="The environment's parameters.")
     data: Data
@@ -86,6 +103,27 @@ class Scenario(Strict):
     expect: list[Expectation] = Field(default_factory=list, description="Checked by `simarena verify`.")
     seed: NonNegativeInt = Field(default=0, description="The run's seed.")
     budget: Budget = Budget()
+
+    @field_validator("roster", "judges")
+    @classmethod
+    def _someone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        empty = [role for role, agents in value.items() if not agents]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: name an agent at least")
+        return value
+
+    @field_validator("sweep")
+    @classmethod
+    def _values(cls, value: dict[str, list[JSON]]) -> dict[str, list[JSON]]:
+        empty = [axis for axis, values in value.items() if not values]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: give a value at least")
+        count = 1
+        for values in value.values():
+            count *= len(values)
+        if count > MOST_CELLS:
+            raise ValueError(f"has {count} cells, more than {MOST_CELLS}: leave out values")
+        return value
 
     def cells(self) -> list[dict[str, JSON]]:
         """The sweep's coordinates; one empty cell where nothing varies."""
@@ -108,20 +146,52 @@ class Scenario(Strict):
         """Canonical JSON: equal for scenarios that mean the same."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
+    def key(self) -> str:
+        """Hash of the conditions that matches are played under.
+
+        Who is compared and how much is played are no part of it: more agents or tasks only add matches to a run.
+        """
+        data = self.model_dump(mode="json", include={"env", "params", "data", "judges", "probes", "sweep", "seed"})
+        data["data"].pop("size")
+        return content_hash(data)
+
 
 TOP = frozenset(Scenario.model_fields)
 
 
-def put(data: dict[str, Any], key: str, value: JSON) -> None:
-    """Set a dotted key; a key whose first part is no scenario key is a parameter."""
-    parts = key.split(".")
+def parts_of(key: str) -> tuple[str, ...]:
+    """A dotted key in full; one whose first part is no scenario key is a parameter."""
+    parts = tuple(key.split("."))
     if parts[0] not in TOP:
-        parts = ["params", *parts]
-    elif parts[0] == "data" and len(parts) == 2 and parts[1] not in Data.model_fields:
-        parts = ["data", "params", parts[1]]
-    for part in parts[:-1]:
-        data = data.setdefault(part, {})
-    data[parts[-1]] = value
+        return ("params", *parts)
+    if parts[0] == "data" and len(parts) == 2 and parts[1] not in Data.model_fields:
+        return ("data", "params", parts[1])
+    return parts
+
+
+def put(data: dict[str, Any], key: str, value: JSON) -> None:
+    """Set a dotted key, list places by number. ScenarioError where its way leads through a plain value."""
+    *way, last = parts_of(key)
+    here: Any = data
+    for part in way:
+        here = here[_place(here, part, key)] if isinstance(here, list) else _inner(here, part)
+    if isinstance(here, list):
+        here[_place(here, last, key)] = value
+    elif isinstance(here, dict):
+        here[last] = value
+    else:
+        raise ScenarioError(f"{key}: {'.'.join(way)} holds {yamlfile.shortened(here)}, which has no part {last!r}")
+
+
+def _inner(here: Any, part: str) -> Any:
+    """The value under `part`, an empty mapping being made where there is none."""
+    return here.setdefault(part, {}) if isinstance(here, dict) else here
+
+
+def _place(here: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(here):
+        raise ScenarioError(f"{key}: {part!r} is no place in a list of {len(here)}; the first is 0")
+    return int(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +205,41 @@ class Cell:
     """The environment's parameters."""
     seats: tuple[str, ...]
 
+    @property
+    def roles(self) -> dict[str, list[str]]:
+        """Role -> its seats, in order."""
+        found: dict[str, list[str]] = {}
+        for seat in self.seats:
+            found.setdefault(seat.rsplit("_", 1)[0], []).append(seat)
+        return found
 
-def load(name: str | Path, scale: str = "", changes: Mapping[str, JSON] | None = None) -> Scenario:
+
+def load(
+    name: str | Path,
+    scale: str = "",
+    changes: Mapping[str, JSON] | None = None,
+    seats: Mapping[str, Sequence[str]] | None = None,
+) -> Scenario:
     """Read, scale and check a scenario file. ScenarioError holds every error.
 
-    `changes` are dotted keys set last, as the command line's --set gives them.
+    `changes` are dotted keys set last, as --set gives them; a key that the sweep varies is held at the value. `seats`,
+    as --seat gives them, puts other agents in a role ("*": in every role).
     """
+    from simarena.scenario_check import examine  # it looks into environments, agents and policies
+
     source = yamlfile.read(name)
     scenario = source.model(Scenario)
     source.check()
     assert scenario is not None, "a scenario that did not validate was reported by check()"
-    overrides = scale_of(scenario, scale, source) if scale else {}
     data = json.loads(json.dumps(source.data))
-    for key, value in {**overrides, **(changes or {})}.items():
+    for key, value in (scale_of(scenario, scale) if scale else {}).items():
         put(data, key, value)
+    for key, value in (changes or {}).items():
+        change(data, key, value)
+        source.elsewhere[parts_of(key)] = f"--set {key}={json.dumps(value)}"
+    for role, agents in (seats or {}).items():
+        for place in reseat(data, role, list(agents)):
+            source.elsewhere[place] = f"--seat {role}={','.join(agents)}"
     found = source.model(Scenario, data)
     source.check()
     assert found is not None, "see above"
@@ -157,91 +248,53 @@ def load(name: str | Path, scale: str = "", changes: Mapping[str, JSON] | None =
     return found
 
 
-def scale_of(scenario: Scenario, scale: str, source: yamlfile.Source) -> dict[str, JSON]:
+def change(data: dict[str, Any], key: str, value: JSON) -> None:
+    """Set a key and hold it there: a sweep does not vary it any more."""
+    hold(data, parts_of(key))
+    put(data, key, value)
+
+
+def hold(data: dict[str, Any], place: tuple[str, ...]) -> None:
+    """Take every axis out of the sweep that varies `place` or a part of it."""
+    for axis in list(data.get("sweep", {})):
+        parts = parts_of(axis)
+        if parts[: len(place)] == place:
+            del data["sweep"][axis]
+
+
+def reseat(data: dict[str, Any], role: str, agents: list[str]) -> list[tuple[str, str]]:
+    """Put other agents in a role, or ("*") in all; returns the places that were set."""
+    named = [(part, name) for part in PARTS for name in data.get(part, {})]
+    places = named if role == "*" else [place for place in named if place[1] == role] or [("judges", role)]
+    for part, name in places:
+        hold(data, (part, name))
+        data.setdefault(part, {})[name] = list(agents)
+    return places
+
+
+def scale_of(scenario: Scenario, scale: str) -> dict[str, JSON]:
     """The overrides of a scale."""
     if scale not in scenario.scale:
         raise UnknownName("scale", scale, scenario.scale or ["none: this scenario has no scales"])
     return scenario.scale[scale]
 
 
-def examine(scenario: Scenario, source: yamlfile.Source) -> None:
-    """Note everything that the model alone cannot see: names, parameters, seats, sweep axes."""
-    if not known(source, ("env",), "environment", scenario.env, ENVIRONMENTS):
-        return
-    if not known(source, ("data", "task"), "task family", scenario.data.task, TASKS):
-        return
-    kind = lookup(ENVIRONMENTS, "environment", scenario.env)
-    before = len(source.errors)
-    source.model(lookup(TASKS, "task family", scenario.data.task).Params, scenario.data.params, ("data", "params"))
-    for axis in scenario.sweep:
-        axis_known(scenario, kind.Params, axis, source)
-    if not scenario.sweep:
-        source.model(kind.Params, scenario.env_params(), ("params",))
-    if len(source.errors) == before:
-        for cell in scenario.cells():
-            examine_cell(scenario, cell, source)
-
-
-def known(source: yamlfile.Source, place: yamlfile.Place, kind: str, name: str, table: Mapping[str, str]) -> bool:
-    """Whether a name is in a registry; an error is noted where not."""
-    if name in table:
-        return True
-    source.error(place, f"unknown {kind} {name!r}{yamlfile.suggestion(name, sorted(table))}")
-    return False
-
-
-def axis_known(scenario: Scenario, params: type[BaseModel], axis: str, source: yamlfile.Source) -> None:
-    """Note a sweep axis that nothing would read."""
-    first, *rest = axis.split(".")
-    fields = sorted(params.model_fields)
-    if first not in TOP and first not in fields:
-        source.error(("sweep", axis), f"is no parameter{yamlfile.suggestion(first, fields)}")
-    elif first in ("roster", "judges") and rest and rest[0] not in getattr(scenario, first):
-        source.error(("sweep", axis), f"no role {rest[0]!r}{yamlfile.suggestion(rest[0], getattr(scenario, first))}")
-
-
-def examine_cell(scenario: Scenario, cell: dict[str, JSON], source: yamlfile.Source) -> None:
-    """Note what is wrong in one cell: parameters that do not go together, seats without an agent."""
-    where = f" in cell {cell}" if cell else ""
-    try:
-        ready = ready_cell(scenario, cell)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            source.error(("params", *problem["loc"]), f"{problem['msg']}{where}")
-        return
-    except (SimArenaError, ValueError) as error:
-        source.error(("params",), f"{error}{where}")
-        return
-    roles = {seat.rsplit("_", 1)[0] for seat in ready.seats}
-    given = {**ready.scenario.roster, **ready.scenario.judges}
-    for role in sorted(roles - set(given)):
-        source.error(("roster",), f"no agent for role {role!r}{where}; name one under roster or judges")
-    for role in sorted(set(given) - roles if not scenario.sweep else ()):
-        part = "roster" if role in ready.scenario.roster else "judges"
-        source.error((part, role), f"the environment has no such role{yamlfile.suggestion(role, sorted(roles))}")
-
-
-def ready_cell(scenario: Scenario, cell: dict[str, JSON]) -> Cell:
+def ready_cell(scenario: Scenario, cell: Mapping[str, JSON]) -> Cell:
     """A cell with its parameters and seats."""
     here = scenario.at(cell)
     params = here.env_params()
     env = lookup(ENVIRONMENTS, "environment", here.env)(**params)
-    return Cell(cell, here, params, tuple(env.possible_agents))
-
-
-def task_seeds(scenario: Scenario) -> list[int]:
-    """Seeds of the tasks, shared by all cells."""
-    return [scenario.data.seed + i for i in range(scenario.data.size)]
-
-
-def match_seed(scenario: Scenario, task_seed: int, replica: int = 0) -> int:
-    """Seed of a match: the same for the same task in all cells and seatings, so that comparisons are paired."""
-    return seeds.derive("match", scenario.seed, task_seed, replica)
+    return Cell(dict(cell), here, params, tuple(env.possible_agents))
 
 
 def ready_cells(scenario: Scenario) -> Iterator[Cell]:
     """Every cell of the sweep."""
     return (ready_cell(scenario, cell) for cell in scenario.cells())
+
+
+def match_seed(scenario: Scenario, task_seed: int, replica: int = 0) -> int:
+    """Seed of a match: the same for the same task in all cells and seatings, so that comparisons are paired."""
+    return seeds.derive("match", scenario.seed, task_seed, replica)
 
 
 def schema() -> dict[str, JSON]:

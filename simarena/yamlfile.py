@@ -34,46 +34,85 @@ class Source:
     data: JSON = None
     lines: dict[Place, tuple[int, int]] = field(default_factory=dict)
     """Place of a value -> its line and column, from 1."""
+    elsewhere: dict[Place, str] = field(default_factory=dict)
+    """Place of a value that was set from outside the file -> where from, e.g. "--set rounds=3"."""
     errors: list[str] = field(default_factory=list)
 
     def error(self, place: Place, message: str) -> None:
         """Note an error at a place, or at the nearest one around it that the file has."""
-        found = place
-        while found and found not in self.lines:
-            found = found[:-1]
-        line, column = self.lines.get(found, (1, 1))
         name = ".".join(map(str, place)) or "file"
-        self.errors.append(f"{self.path}:{line}:{column}: {name}: {message}")
+        for size in range(len(place), -1, -1):
+            if place[:size] in self.elsewhere:
+                self.errors.append(f"{self.elsewhere[place[:size]]}: {name}: {message}")
+                return
+            if place[:size] in self.lines:
+                line, column = self.lines[place[:size]]
+                self.errors.append(f"{self.path}:{line}:{column}: {name}: {message}")
+                return
+        self.errors.append(f"{self.path}:1:1: {name}: {message}")
 
     def check(self) -> None:
         """Raise all errors at once."""
         if self.errors:
             raise ScenarioError("\n".join(sorted(dict.fromkeys(self.errors), key=_line_of)))
 
-    def model(self, kind: type[Model], data: JSON = None, at: Place = ()) -> Model | None:
-        """`data` (the whole file by default) as `kind`; None and noted errors where it is not."""
+    def model(self, kind: type[Model], data: JSON = None, at: Place = (), note: str = "") -> Model | None:
+        """`data` (the whole file by default) as `kind`; None and noted errors, `note` behind each, where it is not."""
         value = self.data if data is None and not at else data
         try:
             return kind.model_validate(value)
         except ValidationError as error:
             for problem in error.errors(include_url=False):
-                self._problem(kind, at, problem)
+                self._problem(kind, value, at, problem, note)
             return None
 
-    def _problem(self, kind: type[BaseModel], at: Place, problem: Any) -> None:
-        place: Place = tuple(problem["loc"])
+    def _problem(self, kind: type[BaseModel], value: JSON, at: Place, problem: Any, note: str) -> None:
+        place = within(value, tuple(problem["loc"]))
         if problem["type"] == "extra_forbidden":
             known = sorted(known_keys(kind, place[:-1]))
-            self.error((*at, *place), f"unknown key{suggestion(str(place[-1]), known)}")
+            message = f"unknown key{suggestion(str(place[-1]), known)}"
         elif problem["type"] == "missing":
-            self.error((*at, *place), "is missing")
+            message = "is missing"
+        elif problem["type"] == "value_error":
+            message = str(problem["ctx"]["error"])
+        elif kind.model_config.get("hide_input_in_errors"):  # it may be a secret in the wrong place
+            message = problem["msg"]
         else:
-            self.error((*at, *place), f"{problem['msg']} (got {str(problem['input'])[:60]!r})")
+            message = f"{problem['msg']} (got {shortened(problem['input'])}){_meant(problem)}"
+        self.error((*at, *place), message + note)
+
+
+def within(value: Any, loc: Place) -> Place:
+    """`loc` without the parts that name no key of `value` but an alternative that was tried there."""
+    place: list[str | int] = []
+    for n, part in enumerate(loc):
+        inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if inside or (isinstance(value, dict) and part in value):
+            value = value[part]
+        elif n < len(loc) - 1 or not isinstance(value, dict):
+            continue
+        place.append(part)
+    return tuple(place)
+
+
+def shortened(value: JSON) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _meant(problem: Any) -> str:
+    """The one of a few allowed words that was probably meant."""
+    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
+        return ""
+    words = problem["ctx"]["expected"].replace(" or ", ", ").split(", ")
+    near = get_close_matches(problem["input"], [word.strip("'") for word in words], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _line_of(error: str) -> tuple[str, int, int]:
-    path, line, column, *_ = error.split(":")
-    return path, int(line), int(column)
+    path, line, column, *_ = [*error.split(":"), "", "", ""]
+    return (path, int(line), int(column)) if line.isdigit() and column.isdigit() else ("", 0, 0)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

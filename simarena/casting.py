@@ -1,0 +1,318 @@
+"""Names and descriptions to agents: who they are, what they stand for, and the backends that answer them.
+
+In: roster entries. Out: a Cast. An agent is identified by the content of its file and of its weights, so that two
+agents of one name never share a match. Backends are opened when a run begins and only for agents that sit in it; agents
+of one base model, or of one endpoint with the same options, share one. Knows no scenario, match or run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from simarena import paths, yamlfile
+from simarena.agents.base import Agent, ScriptedAgent
+from simarena.agents.spec import LanguageSpec, ScriptedSpec, load_agent
+from simarena.backends.base import Backend
+from simarena.backends.checkpoint import checked_folder, digest
+from simarena.backends.openai_options import OpenAIOptions, Secrets
+from simarena.backends.scripted import ScriptedBackend
+from simarena.backends.transformers import TransformersOptions
+from simarena.errors import MissingExtra, MissingModel, ScenarioError, SimArenaError
+from simarena.identity import content_hash
+from simarena.ledger import Price
+from simarena.records import JSON, Request
+from simarena.registry import BACKENDS, lookup, lookup_policy, policy_names
+
+Spec = ScriptedSpec | LanguageSpec
+Entry = str | ScriptedSpec | LanguageSpec
+
+OPTIONS: dict[str, type[BaseModel]] = {"openai": OpenAIOptions, "transformers": TransformersOptions}
+COUNTED: dict[str, frozenset[str]] = {
+    "transformers": frozenset({"dtype"}),
+    "openai": frozenset({"base_url", "base_urls", "structured", "omit", "extra"}),
+}
+"""Backend options that may change an answer; the others (patience, speed, prices) may change while a run goes on."""
+
+EXTRAS = {"transformers": "transformers", "openai": "http"}
+MODULES = {"transformers": ("torch", "transformers", "safetensors", "jinja2", "peft"), "http": ("aiohttp", "tenacity")}
+"""Extra -> modules that it brings and its backend needs."""
+
+NO_VLLM = (
+    "backend vllm is not part of this version; use backend: transformers with the same model, or backend: openai "
+    "with options.base_url of a server started by: vllm serve MODEL"
+)
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An agent by name, and what it was described as."""
+
+    name: str
+    spec: Spec
+    folder: str = ""
+    """Where its file lies; paths in it are looked for there first."""
+    source: str = ""
+    """The file, or "" for an agent described in place."""
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def member(entry: Entry) -> Member:
+    """Who a roster entry is. ScenarioError for an unknown name and for a file that is wrong."""
+    if not isinstance(entry, str):
+        return Member(entry.name or own_name(entry), entry)
+    file = paths.find_agent(entry)
+    if file is not None:
+        spec = load_agent(file)
+        return Member(spec.name or file.stem, spec, str(file.parent), str(file))
+    if entry in policy_names():
+        return Member(entry, ScriptedSpec(policy=entry))
+    raise ScenarioError(unknown(entry))
+
+
+def unknown(name: str) -> str:
+    """What to say of a name that is neither an agent file's nor a policy's."""
+    near = get_close_matches(name, [*paths.agent_names(), *policy_names()], n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown agent or policy {name!r}{hint} (see: simarena list agents, simarena list policies)"
+
+
+def own_name(spec: Spec) -> str:
+    """A name for an agent that was given none: what it is, and what sets it apart."""
+    if isinstance(spec, LanguageSpec):
+        return Path(spec.adapter or spec.model).name
+    given = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(spec.params.items())).replace('"', "")
+    if len(given) > LONGEST_NAME or "|" in given:
+        given = content_hash(spec.params, 6)
+    return f"{spec.policy}({given})" if given else spec.policy
+
+
+def examine_entry(entry: Entry, source: yamlfile.Source, place: yamlfile.Place, note: str = "") -> None:
+    """Note what is wrong with an entry of a roster that stands at `place`."""
+    try:
+        found = member(entry)
+    except SimArenaError as error:
+        inside = "\n" in str(error) or ".yaml:" in str(error)
+        source.error(place, f"the agent's file is wrong:\n  {indented(error)}" if inside else f"{error}{note}")
+        return
+    if not found.source:
+        examine_spec(found.spec, source, place, note)
+        return
+    own = yamlfile.read(found.source)
+    examine_spec(found.spec, own)
+    if own.errors:
+        source.error(place, "the agent's file is wrong:\n  " + "\n  ".join(own.errors))
+
+
+def indented(error: Exception) -> str:
+    """An error of several lines as part of another."""
+    return str(error).replace("\n", "\n  ")
+
+
+def examine_spec(spec: Spec, source: yamlfile.Source, at: yamlfile.Place = (), note: str = "") -> None:
+    """Note what the agent's own model cannot see: the policy and its parameters, the backend's options."""
+    if isinstance(spec, ScriptedSpec):
+        try:
+            source.model(lookup_policy(spec.policy).Params, spec.params, (*at, "params"), note)
+        except SimArenaError:
+            source.error((*at, "policy"), unknown(spec.policy).replace("agent or policy", "policy"))
+    elif spec.backend == "vllm":
+        source.error((*at, "backend"), NO_VLLM)
+    else:
+        source.model(OPTIONS[spec.backend], spec.options, (*at, "options"), note)
+
+
+# ---- paths and identities --------------------------------------------------------------------------------------------
+
+
+def located(who: Member, value: str, what: str, config: str) -> str:
+    """The folder that a local model's or adapter's name stands for, looked for beside the agent's file, then here."""
+    candidates = list(dict.fromkeys([Path(who.folder) / value, Path(value)]))
+    for folder in candidates:
+        if (folder / config).is_file():
+            checked_folder(str(folder), config)
+            return nearest(folder)
+    looked = ", ".join(str(folder.absolute()) for folder in candidates)
+    raise MissingModel(
+        f"agent {who.name}: no {what} {value!r} (a folder with {config}; looked for {looked}); {remedy(value)}"
+    )
+
+
+def nearest(folder: Path) -> str:
+    """A path as seen from here where it lies below, so that records do not depend on where "here" is."""
+    with contextlib.suppress(ValueError):
+        return str(folder.absolute().relative_to(Path.cwd()))
+    return os.path.normpath(folder.absolute())
+
+
+def remedy(value: str) -> str:
+    """The command that would bring a missing model."""
+    if value.startswith(("nano/", "agents/nano/")):
+        return "make the shipped ones again with: make nano"
+    if value.count("/") == 1 and not value.startswith((".", "/")):
+        return f"fetch it with: hf download {value} --local-dir {value}"
+    return "put it there or correct the path in the agent's file"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An agent with its files found."""
+
+    member: Member
+    identity: str
+    """Hash of what it is."""
+    backend: str
+    """Key of the backend that answers it."""
+    model: str = ""
+    adapter: str | None = None
+    options: dict[str, JSON] = field(default_factory=dict)
+
+    @property
+    def price(self) -> Price:
+        """What its tokens cost."""
+        given = {key: float(self.options.get(f"price_{key}", 0.0)) for key in ("prompt", "completion")}
+        return Price(**given)
+
+    def agent(self) -> Agent:
+        """The agent itself."""
+        spec, name = self.member.spec, self.member.name
+        if isinstance(spec, LanguageSpec):
+            return spec.build(name, self.backend, self.model, self.adapter)
+        try:
+            return spec.build(name)
+        except ValidationError as error:
+            lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+            raise ScenarioError(f"agent {name}: {spec.policy} does not take these parameters: {lines}") from error
+
+
+def role(who: Member) -> Role:
+    """Find an agent's files and name its backend. MissingModel where they are not there."""
+    spec = who.spec
+    if isinstance(spec, ScriptedSpec):
+        return Role(who, content_hash(spec.model_dump(mode="json", exclude={"name"})), "scripted")
+    if spec.backend == "vllm":
+        raise ScenarioError(f"agent {who.name}: {NO_VLLM}")
+    options = dict(spec.options)
+    content = spec.model_dump(mode="json", exclude={"name", "options"})
+    content["options"] = {key: value for key, value in options.items() if key in COUNTED[spec.backend]}
+    model, adapter, shared = spec.model, spec.adapter, ""
+    if spec.backend == "transformers":
+        model = shared = located(who, spec.model, "checkpoint", "config.json")
+        content["model"] = digest(Path(model))
+        if spec.adapter is not None:
+            adapter = located(who, spec.adapter, "adapter", "adapter_config.json")
+            content["adapter"] = digest(Path(adapter))
+    key = f"{spec.backend}/{content_hash([shared, options], 8)}"
+    return Role(who, content_hash(content), key, model, adapter, options)
+
+
+# ---- the cast --------------------------------------------------------------------------------------------------------
+
+
+class Cast:
+    """Everyone who may sit in a run, by name."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.roles: dict[str, Role] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry: Entry) -> str:
+        """Enter an agent; returns its name. ScenarioError where another agent has it."""
+        return self.enter(member(entry))
+
+    def enter(self, who: Member) -> str:
+        """Like `add`, for one that is known."""
+        found, known = role(who), self.roles.get(who.name)
+        if known is None:
+            self.roles[who.name] = found
+        elif known.identity != found.identity:
+            raise ScenarioError(f"two different agents are called {who.name!r}; give each a name of its own")
+        return who.name
+
+    def agents(self) -> dict[str, Agent]:
+        """Name -> agent."""
+        return {name: each.agent() for name, each in self.roles.items()}
+
+    def identities(self) -> dict[str, str]:
+        """Name -> hash of what the name stands for."""
+        return {name: each.identity for name, each in self.roles.items()}
+
+    def prices(self) -> dict[str, Price]:
+        """Name -> price, of those whose answers cost money."""
+        return {name: each.price for name, each in self.roles.items() if each.price != Price()}
+
+    def described(self) -> dict[str, JSON]:
+        """Name -> what it takes to cast it again, as JSON."""
+        return {
+            name: {
+                "identity": each.identity,
+                "folder": each.member.folder,
+                "spec": each.member.spec.model_dump(mode="json"),
+            }
+            for name, each in self.roles.items()
+        }
+
+    def check(self) -> None:
+        """Look for what opening the backends would miss: extras and keys. MissingExtra, MissingModel."""
+        for each in self.roles.values():
+            spec = each.member.spec
+            if isinstance(spec, ScriptedSpec):
+                continue
+            extra = EXTRAS[spec.backend]
+            if any(importlib.util.find_spec(module) is None for module in MODULES[extra]):
+                raise MissingExtra(f"agent {each.member.name} (backend {spec.backend})", extra)
+            if spec.backend == "openai":
+                Secrets(OpenAIOptions(**each.options))
+
+    @contextlib.asynccontextmanager
+    async def backends(self, agents: Mapping[str, Agent]) -> AsyncIterator[dict[str, Backend]]:
+        """Open a backend for every key that agents name; all are closed at the end."""
+        opened: dict[str, Backend] = {}
+        try:
+            for key in dict.fromkeys(each.backend for each in self.roles.values()):
+                opened[key] = scripted(agents) if key == "scripted" else self._open(key)
+            yield opened
+        finally:
+            for backend in opened.values():
+                await backend.aclose()
+
+    def _open(self, key: str) -> Backend:
+        """The backend of all roles that share `key`."""
+        sharing = [each for each in self.roles.values() if each.backend == key]
+        kind = lookup(BACKENDS, "backend", key.partition("/")[0])
+        if key.startswith("openai/"):
+            made: Backend = kind(**sharing[0].options)
+        else:
+            adapters = list(dict.fromkeys(each.adapter for each in sharing if each.adapter is not None))
+            made = kind(sharing[0].model, adapters=adapters, **sharing[0].options)
+        return made
+
+
+def described_member(name: str, data: Mapping[str, JSON]) -> Member:
+    """The member that `Cast.described` wrote down."""
+    spec = data["spec"]
+    kind: type[Spec] = ScriptedSpec if spec["backend"] == "scripted" else LanguageSpec
+    return Member(name, kind.model_validate(spec), data["folder"])
+
+
+def scripted(agents: Mapping[str, Agent]) -> Backend:
+    """One backend for all scripted agents: each request is answered by the agent that makes it."""
+
+    def reply(request: Request) -> str:
+        agent = agents[request.agent]
+        assert isinstance(agent, ScriptedAgent), "only scripted agents name the scripted backend"
+        return agent.answer(request)
+
+    return ScriptedBackend(reply)

@@ -1,0 +1,131 @@
+"""One execution of a run: a cast, a folder and rounds of matches in; everything on record and a report out.
+
+`run`, `tournament`, `verify` and `branch` all play through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from simarena.casting import Cast
+from simarena.errors import StoreError
+from simarena.ledger import Budget, RunReport
+from simarena.progress import Progress
+from simarena.records import JSON, Match
+from simarena.rollout import rollout
+from simarena.scenario import Scenario
+from simarena.store import Run, Writer, open_run, start_run
+from simarena.store_file import FILE
+
+Rounds = Callable[[Run], Sequence[Match]]
+"""What to play next, looking at what is on record; empty: it is over. A round that comes again ends the run."""
+
+AGENT = "agent/"
+"""Under this prefix a run's notes hold each agent, for whoever casts it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How matches are played; none of it changes what comes of them."""
+
+    concurrency: int = 64
+    quiet: bool = False
+    """No progress on stderr."""
+
+
+def notes(
+    kind: str, name: str, scenario: Scenario, key: str, more: Mapping[str, JSON] | None = None
+) -> dict[str, JSON]:
+    """What a run remembers of how it was started."""
+    return {
+        "scenario_hash": key,
+        "kind": kind,
+        "name": name,
+        "env": scenario.env,
+        "scenario": scenario.model_dump(mode="json"),
+        "rated": list(scenario.roster),
+        "metrics": list(scenario.metrics),
+        "seed": scenario.seed,
+        **(more or {}),
+    }
+
+
+def execute(
+    folder: Path,
+    about: Mapping[str, JSON],
+    cast: Cast,
+    rounds: Rounds,
+    *,
+    budget: Budget | None = None,
+    settings: Settings | None = None,
+    extend: bool = False,
+) -> RunReport:
+    """Play all rounds into `folder`, which is made or goes on where it stopped."""
+    cast.check()
+    agents = cast.described()
+    refuse_changed(folder, agents)
+    meta = {**about, **{AGENT + name: each for name, each in agents.items()}}
+    with start_run(folder, meta, extend=extend) as run:
+        return asyncio.run(_execute(run, cast, rounds, budget or Budget(), settings or Settings()))
+
+
+async def _execute(run: Writer, cast: Cast, rounds: Rounds, budget: Budget, settings: Settings) -> RunReport:
+    agents, asked = cast.agents(), set[str]()
+    reports: list[RunReport] = []
+    async with cast.backends(agents) as backends:
+        while fresh := {match.id: match for match in rounds(run) if match.id not in asked}:
+            asked |= set(fresh)
+            left = None if budget.seconds is None else max(budget.seconds - sum(r.seconds for r in reports), 1e-3)
+            report = await rollout(
+                run,
+                list(fresh.values()),
+                agents,
+                backends,
+                concurrency=settings.concurrency,
+                budget=dataclasses.replace(budget, seconds=left),
+                prices=cast.prices(),
+                progress=None if settings.quiet else Progress(),
+            )
+            reports.append(report)
+            if report.stopped:
+                break
+    return together(reports)
+
+
+def refuse_changed(folder: Path, agents: Mapping[str, Mapping[str, JSON]]) -> None:
+    """Refuse to play on with an agent that is no longer what the run knows by its name."""
+    if not (folder / FILE).is_file():
+        return
+    with open_run(folder) as run:
+        before = run.meta
+    for name, each in agents.items():
+        known = before.get(AGENT + name)
+        if known is not None and known["identity"] != each["identity"]:
+            raise StoreError(
+                f"agent {name!r} changed (its file, parameters or weights) since {folder} was begun, and ratings could "
+                "not tell the two apart; give the changed one another name, or play into another folder with --out"
+            )
+
+
+def together(reports: Sequence[RunReport]) -> RunReport:
+    """The sum of the rounds' reports."""
+    sums = ("done", "failed", "skipped", "calls", "replayed", "turns", "prompt_tokens", "completion_tokens")
+    last = reports[-1] if reports else None
+    return RunReport(
+        **{name: sum(getattr(report, name) for report in reports) for name in sums},
+        left=last.left if last else 0,
+        money=sum(report.money for report in reports),
+        seconds=sum(report.seconds for report in reports),
+        stopped=last.stopped if last else "",
+        reason=last.reason if last else "",
+        failures={name: why for report in reports for name, why in report.failures.items()},
+    )
+
+
+def budget_of(scenario: Scenario) -> Budget:
+    """The scenario's limits."""
+    return Budget(**scenario.budget.model_dump())

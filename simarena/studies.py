@@ -1,0 +1,102 @@
+"""A scenario as a run: its tables of names, its matches, the folder they go to, and what came of them.
+
+The glue between scenario files and `execution`; `tournament_run` does the same for tournaments.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from simarena.casting import Cast
+from simarena.execution import Settings, budget_of, execute, notes
+from simarena.identity import content_hash
+from simarena.ledger import RunReport
+from simarena.records import Match
+from simarena.scenario import Scenario, ready_cells
+from simarena.seating import Table, matches, task_matches
+from simarena.store import Result, open_run
+from simarena.summary import CellRow, cell_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A played scenario."""
+
+    folder: Path
+    report: RunReport
+    cells: list[CellRow]
+    results: list[Result]
+    """Of the matches that were asked for; the folder may hold more."""
+
+
+def tables(scenario: Scenario, cast: Cast) -> list[Table]:
+    """Every cell with its agents' names; the agents are entered in `cast`."""
+    found = []
+    for cell in ready_cells(scenario):
+        here = cell.scenario
+        roster = {role: [cast.add(entry) for entry in agents] for role, agents in here.roster.items()}
+        judges = {
+            role: None if agents == "rest" else [cast.add(entry) for entry in agents]
+            for role, agents in here.judges.items()
+        }
+        found.append(Table(cell, roster, judges))
+    return found
+
+
+def label(name: str) -> str:
+    """A scenario's name as part of a folder's: its folder and file, or the file alone."""
+    path = Path(name)
+    parts = path.with_suffix("").parts
+    words = parts[parts.index("scenarios") + 1 :] if "scenarios" in parts else parts[-2 if not path.is_file() else -1 :]
+    return re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "scenario"
+
+
+def run_key(kind: str, scenario: Scenario) -> str:
+    """What a run folder is known by: its kind and conditions."""
+    return content_hash([kind, scenario.key()])
+
+
+def default_folder(kind: str, name: str, scenario: Scenario) -> Path:
+    """Where a run goes when nothing is said: the same command finds the same folder."""
+    middle = "" if kind == "run" else f"-{kind}"
+    return Path("runs") / f"{label(name)}{middle}-{run_key(kind, scenario)[:6]}"
+
+
+def run_scenario(
+    scenario: Scenario,
+    name: str,
+    folder: Path | None = None,
+    count: int | None = None,
+    settings: Settings | None = None,
+) -> Study:
+    """Play a scenario in all its cells; `count` matches where given, else its number of tasks."""
+    cast = Cast()
+    seated = tables(scenario, cast)
+    total = count if count is not None else scenario.data.size * task_matches(seated)
+    chosen: list[Match] = list(itertools.islice(matches(seated, cast.identities()), total))
+    folder = folder or default_folder("run", name, scenario)
+    about = notes("run", name, scenario, run_key("run", scenario))
+    rounds = iter([chosen])
+    report = execute(
+        folder,
+        about,
+        cast,
+        lambda _: next(rounds, ()),
+        budget=budget_of(scenario),
+        settings=settings,
+    )
+    return study(folder, report, chosen)
+
+
+def study(folder: Path, report: RunReport, chosen: Sequence[Match]) -> Study:
+    """What `chosen` came to."""
+    ids = {match.id for match in chosen}
+    with open_run(folder) as run:
+        results = [result for result in run.results() if result.match.id in ids and result.status != "open"]
+    order = {match.id: n for n, match in enumerate(chosen)}
+    results.sort(key=lambda result: order[result.match.id])
+    return Study(folder=folder, report=report, cells=cell_rows(results), results=results)
