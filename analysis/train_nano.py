@@ -10,6 +10,7 @@ Each step reads what the one before wrote into --out. Two CPU cores are enough; 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import random
@@ -31,6 +32,8 @@ DRILLS = {"kks": 24_000, "arithmetic": 10_000, "trap_math": 10_000, "logic_chain
 SCENARIO_MATCHES = 600
 SCENARIO_TOKENS = 350_000
 """Of each scenario at most so many tokens are learnt from."""
+ADAPTER_DRILLS = 8_000
+ADAPTER_SCENARIO_MATCHES = 24
 
 Conversation = tuple[str, list[Message]]
 
@@ -40,9 +43,9 @@ def say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def gathered(drills: dict[str, int], scenario_matches: int) -> list[Conversation]:
-    """The corpus, shuffled with the seed."""
-    found = collect(courses.drills(drills) + courses.scenario_courses(scenario_matches))
+def gathered(drills: dict[str, int], scenario_matches: int, label: str = "") -> list[Conversation]:
+    """The corpus, shuffled with the seed; corpora of different labels share no task."""
+    found = collect(courses.drills(drills) + courses.scenario_courses(scenario_matches), label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
     return found
@@ -87,7 +90,9 @@ def make_base(out: Path) -> None:
     from analysis.nano.tokenizer import train_tokenizer
 
     corpus = gathered(DRILLS, SCENARIO_MATCHES)
-    small = [pair for pair in corpus if "/" in pair[0]][:6000] + [pair for pair in corpus if "/" not in pair[0]][:12_000]
+    small = [pair for pair in corpus if "/" in pair[0]][:6000] + [pair for pair in corpus if "/" not in pair[0]][
+        :12_000
+    ]
     tokenizer = train_tokenizer((m.content for _, messages in small for m in messages), VOCABULARY, WINDOW)
     data = encoded(tokenizer, corpus)
     model = new_model(len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id, seed=SEED)
@@ -111,6 +116,99 @@ def make_base(out: Path) -> None:
     write_meta(folder, meta)
 
 
+def make_adapters(out: Path, only: str = "") -> None:
+    """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(out / "base")
+    for number, (name, mixture) in enumerate(courses.MIXTURES.items()):
+        if only and name != only:
+            continue
+        drills = {family: round(share * ADAPTER_DRILLS) for family, share in mixture.items() if share}
+        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/")
+        data = encoded(tokenizer, corpus)
+        base = AutoModelForCausalLM.from_pretrained(out / "base", dtype="float32", use_safetensors=True)
+        config = LoraConfig(
+            r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True
+        )
+        model = get_peft_model(base, config)
+        schedule = Schedule(
+            tokens=sum(len(one.ids) for one in data), learning_rate=2e-3, weight_decay=0.0, seed=SEED + 1 + number
+        )
+        say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {drills}")
+        began = time.perf_counter()
+        train(model, data, schedule, lambda m: say("  ".join(f"{k} {v:.4g}" for k, v in m.items())))
+        folder = out / name.removeprefix("nano-")
+        model.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # peft's form, with nothing filled in
+        meta = {
+            "name": name,
+            "parent": "nano-base",
+            "data": {"sha256": corpus_hash(corpus), "drills": drills, "scenario_matches": ADAPTER_SCENARIO_MATCHES},
+            "args": {**schedule_json(schedule), "rank": config.r, "alpha": config.lora_alpha},
+            "seconds": round(time.perf_counter() - began),
+            "commit": commit(),
+        }
+        write_meta(folder, meta)
+
+
+def examine(out: Path, size: int) -> None:
+    """Held-out scores of all agents into their meta.json, and into exams.json beside them."""
+    asyncio.run(examined(out, size))
+
+
+async def examined(out: Path, size: int) -> None:
+    """See `examine`."""
+    from analysis.nano import exam
+    from simarena.agents.language import LanguageAgent
+    from simarena.backends.transformers import TransformersBackend
+    from simarena.records import Sampling
+
+    names = [name for name in ("nano-base", *courses.MIXTURES) if (folder_of(out, name) / "meta.json").exists()]
+    folders = {name: str(folder_of(out, name)) for name in names if name != "nano-base"}
+    backend = TransformersBackend(str(out / "base"), adapters=list(folders.values()))
+    agents = [
+        LanguageAgent(
+            name=name,
+            backend="nano",
+            model=str(out / "base"),
+            adapter=folders.get(name),
+            schema_style="brief",
+            structured=False,
+            sampling=Sampling(temperature=courses.TEMPERATURE, max_tokens=courses.MAX_TOKENS),
+        )
+        for name in names
+    ]
+    report: dict[str, Any] = {"accuracy": {}, "readable": {}, "labels": {}}
+    for agent in agents:
+        marks = {family: await exam.accuracy(agent, backend, family, size) for family in courses.FAMILIES}
+        report["accuracy"][agent.name] = marks
+        say(f"{agent.name}: " + "  ".join(f"{family} {share:.3f}" for family, share in marks.items()))
+    matches = await exam.played(exam.scenario_casts(agents, 4), backend)
+    report["readable"] = exam.readable(matches)
+    say(f"readable: {report['readable']}")
+    for line in list(exam.unreadable(matches))[:40]:
+        say("  " + line)
+    for family in courses.FAMILIES if len(agents) > 3 else ():
+        for judging in ("likelihood", "solve"):
+            duels = await exam.played(exam.duel_casts(agents[1:], family, size, judging), backend)
+            found = exam.labels(duels)
+            report["labels"][f"{family}/{judging}"] = found
+            say(f"{family} {judging}: " + "  ".join(f"{who} {share:.3f} of {n}" for who, (share, n) in found.items()))
+    await backend.aclose()
+    (out / "exams.json").write_text(json.dumps({"questions": size, **report}, indent=2) + "\n")
+    for name in names:
+        path = folder_of(out, name) / "meta.json"
+        scores = {"questions": size, **report["accuracy"][name]}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "held_out": scores}, indent=2) + "\n")
+
+
+def folder_of(out: Path, name: str) -> Path:
+    """Where an agent's weights are."""
+    return out / name.removeprefix("nano-")
+
+
 def schedule_json(schedule: Schedule) -> dict[str, Any]:
     """A schedule as JSON."""
     return {name: getattr(schedule, name) for name in Schedule.__dataclass_fields__}
@@ -126,9 +224,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=["base", "adapters", "exams"])
     parser.add_argument("--out", type=Path, default=Path("agents/nano"))
+    parser.add_argument("--only", default="", help="adapters: just this one")
+    parser.add_argument("--size", type=int, default=200, help="exams: questions a family")
     arguments = parser.parse_args()
-    steps = {"base": make_base}
-    steps[arguments.step](arguments.out)
+    if arguments.step == "base":
+        make_base(arguments.out)
+    elif arguments.step == "adapters":
+        make_adapters(arguments.out, arguments.only)
+    else:
+        examine(arguments.out, arguments.size)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,31 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 """The question families that nano agents are examined on, in the settings of the scenarios' mini scale."""
 
+DRILLS: dict[str, tuple[dict[str, Any], ...]] = {
+    "kks": ({}, {"names": "drawn"}, {"names": "drawn", "templates": "all"}),
+    "arithmetic": ({"shape": "a+b", "high": 99}, {"shape": "a+b", "high": 199}, {"shape": "a+b*c", "high": 9}),
+    "trap_math": ({"size": 1}, {"size": 1, "options": 4}, {"size": 2}),
+    "logic_chain": ({"length": 2, "distractors": 1}, {"length": 2, "distractors": 1}, {"length": 3, "distractors": 1}),
+    "story": ({"sentences": 8, "people": 4}, {"sentences": 6, "people": 3}),
+}
+"""The settings that are practised: the examined one and its neighbours, so that rules are learnt and not questions."""
+
 KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
 GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)
+
+TEMPERATURE = 0.5
+MAX_TOKENS = 160
+"""How nano agents sample, in play and in exams."""
+
+MIXTURES: dict[str, dict[str, float]] = {
+    "nano-a": {"kks": 0.7, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.15, "story": 0.05},
+    "nano-b": {"kks": 0.05, "arithmetic": 0.7, "trap_math": 0.15, "logic_chain": 0.05, "story": 0.05},
+    "nano-c": {"kks": 0.05, "arithmetic": 0.05, "trap_math": 0.7, "logic_chain": 0.05, "story": 0.15},
+    "nano-d": {"kks": 0.15, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.7, "story": 0.05},
+    "nano-e": {"kks": 0.05, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.15, "story": 0.7},
+    "nano-f": {"kks": 0.3, "arithmetic": 0.4, "trap_math": 0.0, "logic_chain": 0.3, "story": 0.0},
+}
+"""Adapter -> share of each family in its drills."""
 
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
@@ -68,11 +91,12 @@ def drills(matches: Mapping[str, int]) -> list[Course]:
         Course(
             name=family,
             env="arena",
-            params={"task": family, "task_params": FAMILIES[family], "m": 3, "judging": "solve", "reasons": reasons},
+            params={"task": family, "task_params": setting, "m": 3, "judging": "solve", "reasons": reasons},
             cast={"contestant_0": (KNOWING,), "contestant": (GUESSING,), "judge": (GUESSING,)},
-            matches=count // 2,
+            matches=count // (2 * len(DRILLS[family])),
         )
         for family, count in matches.items()
+        for setting in DRILLS[family]
         for reasons in (True, False)
     ]
 

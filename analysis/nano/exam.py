@@ -3,82 +3,128 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from simarena import make, seeds
+from analysis.nano.corpus import held_out
+from analysis.nano.courses import FAMILIES
+from simarena import make, paths, scenario, seeds
 from simarena.agents.base import Agent
 from simarena.backends.base import Backend
-from simarena.envs.base import PhaseEnv
-from simarena.records import Action, Match, Trajectory
+from simarena.identity import new_match
+from simarena.records import Trajectory
+from simarena.registry import TASKS, lookup
 from simarena.rollout import play
 
 FIRST_SEED = 500_000_000
 
 
-async def answers(agent: Agent, backend: Backend, params: Mapping[str, Any], tasks: Iterable[int]) -> list[float]:
-    """1.0 or 0.0 for each held-out task: the agent answers alone, as a contestant of the arena."""
+def exam_seeds(family: str, size: int) -> list[int]:
+    """Task seeds of `size` different questions that were kept from training."""
+    made, found, asked = lookup(TASKS, "task family", family)(**FAMILIES[family]), list[int](), set[str]()
+    for seed in itertools.count(FIRST_SEED):
+        task = made.generate(seed)
+        words = str([task.public["question"], task.private])
+        if held_out(task) and words not in asked:
+            asked.add(words)
+            found.append(seed)
+        if len(found) == size:
+            return found
+    raise AssertionError("itertools.count does not end")
 
-    async def one(seed: int) -> float:
+
+async def accuracy(agent: Agent, backend: Backend, family: str, size: int) -> float:
+    """Share of held-out questions that the agent, alone in a contestant's seat, answers right; with a reason."""
+    params = {"task": family, "task_params": FAMILIES[family]}
+
+    async def mark(seed: int) -> float:
         env = make("arena", **params)
-        env.reset(seed=FIRST_SEED + seed)
-        view = env.view("contestant_0")
-        action = await agent.sit("contestant_0", f"exam{seed}/contestant_0", seed).act(view, backend.generate)
-        answer = (action.fields or {}).get("answer", "")
-        return float(env.family.verify(env.task, answer))
+        env.reset(seed=seed)
+        sitting = agent.sit("contestant_0", f"exam{seed}/contestant_0", seed)
+        action = await sitting.act(env.view("contestant_0"), backend.generate)
+        return float(env.family.verify(env.task, (action.fields or {}).get("answer", "")))
 
-    return list(await asyncio.gather(*(one(seed) for seed in tasks)))
-
-
-async def accuracies(
-    agents: Mapping[str, Agent], backend: Backend, families: Mapping[str, Mapping[str, Any]], size: int
-) -> dict[str, dict[str, float]]:
-    """Agent -> family -> share of `size` held-out tasks answered right."""
-    table: dict[str, dict[str, float]] = defaultdict(dict)
-    for name, agent in agents.items():
-        for family, task_params in families.items():
-            marks = await answers(agent, backend, {"task": family, "task_params": dict(task_params)}, range(size))
-            table[name][family] = sum(marks) / len(marks)
-    return dict(table)
+    marks = await asyncio.gather(*map(mark, exam_seeds(family, size)))
+    return sum(marks) / len(marks)
 
 
-async def matches(
-    env: str, params: Mapping[str, Any], casts: Sequence[Mapping[str, Agent]], backend: Backend, first: int = 0
+async def played(
+    casts: Iterable[tuple[str, Mapping[str, Any], Mapping[str, Agent], int]], backend: Backend
 ) -> list[Trajectory]:
-    """Play one match per cast (seat -> agent), all at once."""
+    """Play (environment, parameters, seat -> agent, task seed), all at once."""
 
-    async def one(number: int, cast: Mapping[str, Agent]) -> Trajectory:
-        seed = FIRST_SEED + first + number
-        match = Match(
-            id=f"exam-{env}-{seed}",
-            env=env,
-            params=dict(params),
-            seats={seat: agent.name for seat, agent in cast.items()},
+    async def one(env: str, params: Mapping[str, Any], cast: Mapping[str, Agent], seed: int) -> Trajectory:
+        agents = {agent.name: agent for agent in cast.values()}
+        match = new_match(
+            env,
+            params,
+            {seat: agent.name for seat, agent in cast.items()},
+            {name: name for name in agents},
             task_seed=seed,
             seed=seeds.derive("exam", seed),
         )
-        made: PhaseEnv = make(env, **params)
-        return await play(match, made, {agent.name: agent for agent in cast.values()}, backend.generate)
+        return await play(match, make(env, **params), agents, backend.generate)
 
-    return list(await asyncio.gather(*(one(i, cast) for i, cast in enumerate(casts))))
+    return list(await asyncio.gather(*(one(*cast) for cast in casts)))
 
 
-def readable(played: Iterable[Trajectory]) -> float:
-    """Share of turns that were read without repair."""
-    counts: dict[str, int] = defaultdict(int)
-    for trajectory in played:
+def scenario_casts(
+    agents: Sequence[Agent], size: int
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Agent], int]]:
+    """`size` matches of every cell of every shipped scenario at mini scale, the agents taking turns in all seats."""
+    turn = itertools.cycle(agents)
+    for name in paths.scenario_names():
+        for cell in scenario.ready_cells(scenario.load(paths.find_scenario(name), scale="mini")):
+            for number in range(size):
+                yield cell.scenario.env, cell.params, {seat: next(turn) for seat in cell.seats}, FIRST_SEED + number
+
+
+def readable(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """Environment -> share of turns that were read without repair and not cut."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for trajectory in trajectories:
         for outcomes in trajectory.outcomes.values():
-            for outcome, count in outcomes.items():
-                counts[outcome] += count
-    return counts["ok"] / max(1, sum(counts.values()))
+            counts[trajectory.match.env].update(outcomes)
+    return {env: count["ok"] / count.total() for env, count in sorted(counts.items())}
 
 
-def first_failures(played: Iterable[Trajectory], limit: int = 5) -> list[tuple[str, str, str, Action | None]]:
-    """A few turns that could not be read, for people to look at: seat, phase, error."""
-    found = []
-    for trajectory in played:
+def unreadable(trajectories: Iterable[Trajectory]) -> Iterator[str]:
+    """A line for each turn that was not read at once, for people to look at."""
+    for trajectory in trajectories:
         for turn in trajectory.turns:
-            if turn.outcome not in ("ok",) and len(found) < limit:
-                found.append((turn.seat, turn.phase, turn.error, None))
-    return found
+            if turn.outcome != "ok":
+                yield f"{trajectory.match.env} {turn.seat} {turn.phase}: {turn.outcome}: {turn.error[:160]}"
+
+
+def duel_casts(
+    tribe: Sequence[Agent], family: str, size: int, judging: str
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Agent], int]]:
+    """Duels over held-out questions: every pair in turn, all others judge."""
+    pairs = list(itertools.permutations(tribe, 2))
+    params = {"task": family, "task_params": FAMILIES[family], "m": len(tribe), "judging": judging}
+    for number, seed in enumerate(exam_seeds(family, size)):
+        first, second = pairs[number * 7 % len(pairs)]
+        judges = [agent for agent in tribe if agent not in (first, second)]
+        cast = {"contestant_0": first, "contestant_1": second}
+        yield "arena", params, {**cast, **{f"judge_{i}": judge for i, judge in enumerate(judges)}}, seed
+
+
+def labels(duels: Iterable[Trajectory]) -> dict[str, tuple[float, int]]:
+    """Of duels with exactly one right answer: "panel" and each judge -> (share labelled right, how many).
+
+    A duel that the panel leaves undecided counts as not labelled right.
+    """
+    right: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for duel in duels:
+        if duel.metrics.get("exactly_one_right") != 1.0:
+            continue
+        seen["panel"] += 1
+        right["panel"] += duel.metrics.get("label_accuracy", 0.0) == 1.0
+        for seat, name in duel.match.seats.items():
+            if seat.startswith("judge_") and f"label_right/{seat}" in duel.metrics:
+                seen[name] += 1
+                right[name] += duel.metrics[f"label_right/{seat}"] == 1.0
+    return {name: (right[name] / count, count) for name, count in sorted(seen.items())}

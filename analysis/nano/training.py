@@ -109,9 +109,7 @@ def loss_of(model: Any, ids: Tensor, learn: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learn[:, 1:]])
 
 
-def train(
-    model: Any, data: Sequence[Example], schedule: Schedule, report: Callable[[dict[str, float]], None]
-) -> None:
+def train(model: Any, data: Sequence[Example], schedule: Schedule, report: Callable[[dict[str, float]], None]) -> None:
     """AdamW with warm-up and cosine decay, bfloat16 matrix products, float32 weights."""
     torch.manual_seed(schedule.seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
