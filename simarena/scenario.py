@@ -292,8 +292,11 @@ def ready_cells(scenario: Scenario) -> Iterator[Cell]:
     return (ready_cell(scenario, cell) for cell in scenario.cells())
 
 
-def match_seed(scenario: Scenario, task_seed: int, replica: int = 0) -> int:
-    """Seed of a match: the same for the same task in all cells and seatings, so that comparisons are paired."""
+def match_seed(scenario: Scenario, task_seed: int, replica: int | str = 0) -> int:
+    """Seed of a match: the same for the same task in all cells of a sweep, so that comparisons are paired.
+
+    `replica` tells plays of one task by different choices of agents apart: their chances are independent.
+    """
     return seeds.derive("match", scenario.seed, task_seed, replica)
 
 

@@ -46,8 +46,8 @@ def matches(tables: Sequence[Table], identities: Mapping[str, str], first: int =
     """The matches of all tables without end: task by task, in every cell, in every seating."""
     for n in itertools.count(first):
         for table in tables:
-            for seats in seatings(table, n):
-                yield made(table, seats, identities, n)
+            for replica, seats in enumerate(seatings(table, n)):
+                yield made(table, seats, identities, n, replica=replica)
 
 
 def task_matches(tables: Sequence[Table]) -> int:
@@ -99,8 +99,16 @@ def with_rest(table: Table, seats: dict[str, str], pool: Sequence[str], task: in
     return {seat: seats[seat] for seat in table.cell.seats}
 
 
-def made(table: Table, seats: Mapping[str, str], identities: Mapping[str, str], task: int, unit: str = "") -> Match:
-    """The match of these seats on task number `task`."""
+def made(
+    table: Table,
+    seats: Mapping[str, str],
+    identities: Mapping[str, str],
+    task: int,
+    *,
+    replica: int | str = 0,
+    unit: str = "",
+) -> Match:
+    """The match of these seats on task number `task`; `replica` as in `match_seed`."""
     scenario = table.cell.scenario
     task_seed = scenario.data.seed + task
     contesting = sorted(seats[seat] for seat in table.rated)
@@ -110,18 +118,28 @@ def made(table: Table, seats: Mapping[str, str], identities: Mapping[str, str], 
         seats,
         identities,
         task_seed=task_seed,
-        seed=match_seed(scenario, task_seed),
+        seed=match_seed(scenario, task_seed, replica),
         unit=unit or content_hash([table.cell.at, contesting, task_seed]),
         cell=table.cell.at,
     )
 
 
 def paired(table: Table, pairing: Pairing, pool: Sequence[str], identities: Mapping[str, str]) -> Match:
-    """A tournament's match: the pairing in the rated seats, judges as the scenario has them."""
+    """A tournament's match: the pairing in the rated seats, judges as the scenario has them.
+
+    The matches of a unit share a seed: what luck gives to a seat in one, it gives to the seat's next owner as well.
+    """
     seats = dict(zip(table.rated, pairing.agents, strict=True))
     roles = table.cell.roles
     for role, names in table.judges.items():
         if names is not None and role in roles:
             ways = choices(names, len(roles[role]), pairing.task)
             seats |= dict(zip(roles[role], ways[pairing.task % len(ways)], strict=True))
-    return made(table, with_rest(table, seats, pool, pairing.task), identities, pairing.task, pairing.unit)
+    return made(
+        table,
+        with_rest(table, seats, pool, pairing.task),
+        identities,
+        pairing.task,
+        replica=pairing.unit,
+        unit=pairing.unit,
+    )

@@ -123,6 +123,15 @@ def matching(results: Iterable[Result], where: Mapping[str, JSON]) -> list[Resul
     ]
 
 
+def coordinate(value: JSON) -> str:
+    """A sweep's value in words; agents by their names."""
+    if isinstance(value, list):
+        return "+".join(map(coordinate, value))
+    if isinstance(value, dict) and ("policy" in value or "model" in value):
+        return str(value.get("name") or value.get("policy") or value["model"])
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def same(one: JSON, other: JSON) -> bool:
     """Whether two coordinates are equal; true and 1 are not."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from simarena.cli import output, play
+from simarena.cli import catalogue, output, play, records
 from simarena.errors import SimArenaError
 
 app = typer.Typer(
@@ -19,7 +20,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(play.run)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": catalogue.list_,
+    "validate": catalogue.validate,
+    "schema": catalogue.schema,
+    "run": play.run,
+    "tournament": play.tournament,
+    "verify": play.verify,
+    "rate": records.rate,
+    "show": records.show,
+    "replay": records.replay,
+    "branch": records.branch,
+    "export": records.export,
+    "doctor": catalogue.doctor,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.callback()
@@ -37,9 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def call(arguments: list[str]) -> int:
     """Run a command; returns its exit code. No error but one under --debug shows a traceback."""
     debug = "--debug" in arguments
-    command = typer.main.get_command(app)
     try:
-        result = command.main([a for a in arguments if a != "--debug"], prog_name="simarena", standalone_mode=False)
+        result = typer.main.get_command(app).main(spread(arguments), prog_name="simarena", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except Exception as error:
         if debug:
@@ -48,6 +63,21 @@ def call(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         output.note("interrupted; the same command again goes on from here")
         return 130
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """`--agents a b c` as the parser wants it: --agents a --agents b --agents c. --debug is taken out."""
+    found: list[str] = []
+    naming = False
+    for word in arguments:
+        if word == "--debug":
+            continue
+        naming = word == "--agents" or (naming and not word.startswith("-"))
+        if naming and word != "--agents":
+            found += [part for name in word.split(",") if name for part in ("--agents", name)]
+        elif not naming:
+            found.append(word)
+    return found
 
 
 def failed(error: Exception) -> int:
@@ -61,7 +91,11 @@ def failed(error: Exception) -> int:
             output.note(context.get_usage())
         output.note(f"Error: {error.format_message()}")
         return 2
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError):  # whoever read the results has had enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that nothing is flushed into the closed pipe at exit
         return 0
+    if isinstance(error, OSError):
+        output.note(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
     output.note(f"simarena failed unexpectedly: {type(error).__name__}: {error}; --debug shows where")
     return 1

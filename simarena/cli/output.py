@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,19 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from simarena.records import JSON, to_json
+from simarena.transcript import plain
 
-KEPT = "\n\t"
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+if TYPE_CHECKING:
+    from simarena.summary import Mean
+
 WIDE = 10_000
-
-
-def plain(text: str) -> str:
-    """`text` with everything that could move a cursor, colour or reorder a line written out as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c in KEPT or unicodedata.category(c) not in UNSEEN else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def say(text: str = "") -> None:
@@ -41,7 +35,16 @@ def note(text: str) -> None:
 
 def say_json(value: JSON) -> None:
     """Results for a script."""
-    sys.stdout.write(json.dumps(to_json(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(finite(to_json(value)), indent=2) + "\n")
+
+
+def finite(value: JSON) -> JSON:
+    """`value` with null for numbers that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list) else value
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, title: str = "") -> None:
@@ -71,3 +74,12 @@ def number(value: float | None, digits: int = 3) -> str:
 def share(value: float) -> str:
     """A share in percent."""
     return f"{100 * value:.1f} %"
+
+
+def interval(mean: Mean | None) -> str:
+    """A mean with the half-width of its interval."""
+    if mean is None:
+        return "-"
+    if mean.high is None:
+        return number(mean.mean)
+    return f"{number(mean.mean)} ±{number(mean.high - mean.mean)}"

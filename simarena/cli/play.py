@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from simarena.cli import output
+from simarena.cli.output import interval
+from simarena.cli.results import ratings_json, show_ratings, show_study, study_json
 
 if TYPE_CHECKING:
     from simarena.execution import Settings
     from simarena.ledger import RunReport
     from simarena.scenario import Scenario
-    from simarena.studies import Study
-    from simarena.summary import CellRow, Mean
 
 Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or a shipped one's name.")]
 Scale = Annotated[str, typer.Option(help="Named overrides of the scenario, e.g. mini or paper.")]
@@ -58,6 +57,93 @@ def run(
     finish(found.report, found.folder)
 
 
+def tournament(
+    scenario: Name,
+    agents: Annotated[
+        list[str] | None, typer.Option("--agents", metavar="AGENT...", help="Who enters; all of the roster if nobody.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="See: simarena list formats.")] = "round_robin",
+    games: Annotated[
+        int | None, typer.Option(min=1, help="Tasks each pairing meets on (an option of the format).")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Further options of the format. Repeats.")
+    ] = None,
+    scale: Scale = "",
+    seat: Seats = None,
+    set_: Sets = None,
+    out: Out = None,
+    concurrency: Concurrency = 64,
+    seed: Seed = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a tournament on a scenario and print its leaderboard. The same command again plays what is missing."""
+    from simarena.tournament_run import hold, plan
+
+    loaded = loaded_scenario(scenario, scale, seat, set_, seed)
+    options = dict(changed(text, "--option") for text in option or [])
+    planned = plan(loaded, scenario, agents or [], format_, options | ({"games": games} if games else {}))
+    if planned.left_out:
+        output.note(f"the sweep's first cell is played, {planned.left_out} are not; --set KEY=VALUE chooses another")
+    held = hold(planned, out, settings(concurrency, quiet))
+    if as_json:
+        output.say_json(
+            {"run": str(held.folder), "report": held.report, **ratings_json(held.ratings), "standing": held.standing}
+        )
+    else:
+        show_ratings(held.ratings)
+        if format_ not in ("round_robin", "adaptive"):
+            output.say(f"order by {format_}: {', '.join(held.standing)}")
+    finish(held.report, held.folder)
+
+
+def verify(
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Files, or shipped ones' names.")],
+    scale: Annotated[str, typer.Option(help="Which overrides to play with; where a scenario has them.")] = "mini",
+    seat: Seats = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder, one in it for each scenario.")] = None,
+    concurrency: Concurrency = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Play scenarios at a small scale and check what they expect; exit code 1 where a check fails."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="simarena-verify-") as scratch:
+        folder = out or Path(scratch)
+        checked = [verified(name, scale, seat, folder, concurrency, show=not as_json) for name in scenarios]
+    if as_json:
+        output.say_json(checked)
+    if not all(each["passed"] for each in checked):
+        raise typer.Exit(1)
+
+
+def verified(name: str, scale: str, seat: list[str] | None, out: Path, concurrency: int, show: bool) -> dict[str, Any]:
+    """Verify one scenario, print what came of it, and give it as JSON."""
+    from simarena import paths
+    from simarena import verify as checks
+    from simarena.records import to_json
+    from simarena.scenario import load
+    from simarena.studies import label
+
+    path = paths.find_scenario(name)
+    scales = load(path).scale
+    scenario = loaded_scenario(name, scale if scale in scales else "", seat, None, None)
+    study, found = checks.verify(scenario, name, out / label(name), settings(concurrency, True))
+    toy = checks.toy(scenario)
+    if show:
+        output.say(f"{name}: {scenario.provenance}" + (" [toy: scripted or tiny agents]" if toy else ""))
+        for each in found:
+            value = each.why or interval(each.found)
+            output.say(f"  {'pass' if each.passed else 'FAIL'}  {value:>16}  {each.said}")
+        if not found:
+            output.say("  nothing is expected")
+        if not study.report.complete:
+            output.say(f"  FAIL  {study.report.summary()}")
+    passed = all(each.passed for each in found) and study.report.complete
+    return {"scenario": name, "passed": passed, "toy": toy, "provenance": scenario.provenance, "checks": to_json(found)}
+
+
 def settings(concurrency: int, quiet: bool) -> Settings:
     """How to play."""
     from simarena.execution import Settings
@@ -78,14 +164,14 @@ def loaded_scenario(
     return load(paths.find_scenario(name), scale, changes, dict(seated(text) for text in seat or []))
 
 
-def changed(text: str) -> tuple[str, Any]:
+def changed(text: str, option: str = "--set") -> tuple[str, Any]:
     """KEY=VALUE; the value is read as YAML, so that numbers, lists and mappings can be given."""
     from simarena import yamlfile
 
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE, e.g. --set rounds=3", param_hint="--set")
-    return key.strip(), yamlfile.parse(value, f"--set {key}").data
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE, e.g. {option} rounds=3", param_hint=option)
+    return key.strip(), yamlfile.parse(value, f"{option} {key}").data
 
 
 def seated(text: str) -> tuple[str, list[str]]:
@@ -95,51 +181,6 @@ def seated(text: str) -> tuple[str, list[str]]:
     if not role.strip() or not agents:
         raise typer.BadParameter(f"{text!r} is not ROLE=AGENT, e.g. --seat judge=nano-a", param_hint="--seat")
     return role.strip(), agents
-
-
-def show_study(scenario: Scenario, study: Study) -> None:
-    """Measures by cell, and returns by agent."""
-    rows = study.cells
-    names = [name for name in scenario.metrics if any(name in row.metrics for row in rows)]
-    names = names or sorted({name for row in rows for name in row.metrics})
-    axes = list(scenario.sweep)
-    heads = [", ".join(coordinate(row.cell[axis]) for axis in axes) or "all" for row in rows]
-    output.table(
-        [" x ".join(axes) or "measure", *heads],
-        [
-            *([name, *(interval(row.metrics.get(name)) for row in rows)] for name in names),
-            ["invalid turns", *(output.share(row.invalid_rate) for row in rows)],
-            ["matches", *(str(row.matches) + (f" ({row.failed} failed)" if row.failed else "") for row in rows)],
-        ],
-    )
-    agents = sorted({agent for row in rows for agent in row.returns})
-    output.table(["return", *heads], [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
-
-
-def coordinate(value: Any) -> str:
-    """A sweep's value in a heading; agents by their names."""
-    if isinstance(value, list) and all(isinstance(each, (str, dict)) for each in value):
-        return "+".join(
-            each if isinstance(each, str) else each.get("name") or each.get("policy", "?") for each in value
-        )
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def interval(mean: Mean | None) -> str:
-    """A mean with the half-width of its interval."""
-    if mean is None:
-        return "-"
-    if mean.high is None:
-        return output.number(mean.mean)
-    return f"{output.number(mean.mean)} ±{output.number(mean.high - mean.mean)}"
-
-
-def study_json(study: Study) -> dict[str, Any]:
-    """A played scenario for a script."""
-    from simarena.records import to_json
-
-    cells: list[CellRow] = study.cells
-    return {"run": str(study.folder), "report": to_json(study.report), "cells": to_json(cells)}
 
 
 def finish(report: RunReport, folder: Path) -> None:

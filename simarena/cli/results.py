@@ -1,0 +1,82 @@
+"""How studies and ratings print, and what of them JSON holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simarena.cli import output
+from simarena.cli.output import interval
+from simarena.records import to_json
+
+if TYPE_CHECKING:
+    from simarena.scenario import Scenario
+    from simarena.studies import Study
+    from simarena.summary import CellRow
+    from simarena.tournament.ratings import Ratings, Row
+
+
+def show_study(scenario: Scenario, study: Study) -> None:
+    """Measures by cell, and returns by agent."""
+    from simarena.summary import coordinate
+
+    rows = study.cells
+    names = [name for name in scenario.metrics if any(name in row.metrics for row in rows)]
+    names = names or sorted({name for row in rows for name in row.metrics})
+    axes = list(scenario.sweep)
+    heads = [", ".join(coordinate(row.cell[axis]) for axis in axes) or "all" for row in rows]
+    output.table(
+        [" x ".join(axes) or "measure", *heads],
+        [
+            *([name, *(interval(row.metrics.get(name)) for row in rows)] for name in names),
+            ["invalid turns", *(output.share(row.invalid_rate) for row in rows)],
+            ["matches", *(str(row.matches) + (f" ({row.failed} failed)" if row.failed else "") for row in rows)],
+        ],
+    )
+    agents = sorted({agent for row in rows for agent in row.returns})
+    output.table(["return", *heads], [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
+
+
+def study_json(study: Study) -> dict[str, Any]:
+    """A played scenario for a script."""
+    from simarena.records import to_json
+
+    cells: list[CellRow] = study.cells
+    return {"run": str(study.folder), "report": to_json(study.report), "cells": to_json(cells)}
+
+
+def show_ratings(ratings: Ratings) -> None:
+    """The leaderboard, and what one number cannot say."""
+    output.table(
+        ["agent", "rating", "95 % interval", "rank", "score", "matches", "invalid"],
+        [rating_row(row) for row in ratings.leaderboard],
+    )
+    effect = ratings.seat_effect
+    if effect is not None:
+        reach = f" (95 %: {output.number(effect.low, 0)} to {output.number(effect.high, 0)})"
+        output.say(f"seat {effect.seat}: worth {output.number(effect.points, 0)} points{reach}")
+    output.say(f"ties: {output.share(ratings.tie_rate)}, invalid turns: {output.share(ratings.invalid_rate)}")
+    for cycle in ratings.cycles:
+        output.say(f"no single scale fits: {' beats '.join([*cycle, cycle[0]])}")
+    if len(ratings.components) > 1:
+        groups = "; ".join(", ".join(group) for group in ratings.components)
+        output.say(f"ratings compare within these groups only, for they never met: {groups}")
+
+
+def rating_row(row: Row) -> list[str]:
+    """An agent's line."""
+    known = row.low is not None and row.high is not None
+    return [
+        row.agent,
+        f"{row.rating:.0f}",
+        f"{row.low:.0f} to {row.high:.0f}" if known else "-",
+        str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low} to {row.rank_high}",
+        output.number(row.score),
+        str(row.matches),
+        output.share(row.invalid_rate),
+    ]
+
+
+def ratings_json(ratings: Ratings) -> dict[str, Any]:
+    """Ratings for a script."""
+    found: dict[str, Any] = to_json(ratings)
+    return found

@@ -1,0 +1,97 @@
+"""What is installed, what would work, and what to do about the rest. Loads nothing heavy, opens no connection."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from simarena import __version__, paths
+from simarena.casting import EXTRAS, MODULES, Cast, member
+from simarena.errors import SimArenaError
+from simarena.provenance import provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    fine: bool
+    said: str
+    remedy: str = ""
+    """The command that mends it."""
+
+
+def examine() -> list[Finding]:
+    """Everything, in reading order."""
+    return [*machine(), *backends(), *folders(), *shipped_agents()]
+
+
+def machine() -> Iterator[Finding]:
+    """Python, processor, memory, accelerators."""
+    about = provenance()
+    hardware = about["hardware"]
+    yield Finding(what="simarena", fine=True, said=f"{__version__} in {paths.PACKAGE}")
+    yield Finding(what="python", fine=sys.version_info >= (3, 11), said=platform.python_version())
+    cores, memory = hardware["cores"], hardware["memory_gb"]
+    yield Finding(what="machine", fine=True, said=f"{hardware['processor']}, {cores} cores, {memory} GB")
+    driver = shutil.which("nvidia-smi")
+    said = "an NVIDIA driver is installed" if driver else "none found; models play on the processor"
+    yield Finding(what="accelerator", fine=True, said=said)
+
+
+def backends() -> Iterator[Finding]:
+    """Which backends could open."""
+    yield Finding(what="backend scripted", fine=True, said="always there")
+    for backend, extra in EXTRAS.items():
+        missing = [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
+        versions = ", ".join(f"{name} {version(name)}" for name in MODULES[extra] if name not in missing)
+        yield Finding(
+            what=f"backend {backend}",
+            fine=not missing,
+            said=f"missing {', '.join(missing)}" if missing else versions,
+            remedy=f"pip install 'simarena[{extra}]'" if missing else "",
+        )
+
+
+def version(package: str) -> str:
+    """An installed package's version."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "?"
+
+
+def folders() -> Iterator[Finding]:
+    """Whether runs can be written here, and what ships."""
+    here = Path("runs") if Path("runs").is_dir() else Path()
+    try:
+        with tempfile.TemporaryFile(dir=here):
+            pass
+        free = shutil.disk_usage(here).free / 1e9
+        yield Finding(what="run folders", fine=True, said=f"{here.absolute()} is writable, {free:.0f} GB free")
+    except OSError as error:
+        said = f"{here.absolute()} cannot be written in ({os.strerror(error.errno or 0)})"
+        yield Finding(what="run folders", fine=False, said=said, remedy="go to another folder, or give --out")
+    count = len(paths.scenario_names())
+    yield Finding(what="scenarios", fine=count > 0, said=f"{count} ship in {paths.shipped('scenarios')}")
+
+
+def shipped_agents() -> Iterator[Finding]:
+    """Whether each agent file could be seated."""
+    for name in paths.agent_names():
+        try:
+            cast = Cast()
+            cast.enter(member(name))
+            cast.check()
+            yield Finding(what=f"agent {name}", fine=True, said=cast.roles[name].member.spec.backend)
+        except SimArenaError as error:
+            yield Finding(what=f"agent {name}", fine=False, said=str(error).replace("\n", "; "))
