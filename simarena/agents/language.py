@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simarena import seeds
 from simarena.agents import prompt
 from simarena.agents.base import Ask
-from simarena.records import Action, Completion, Message, Reading, Request, Sampling, Score, View
+from simarena.records import Action, Completion, Event, Message, Reading, Request, Sampling, Score, View
+
+TOO_LONG = "the prompt is longer than the model can read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class LanguageAgent:
     """Hand the JSON Schema to the backend, which holds the model to it where it can."""
     repairs: int = 1
     """How often an unusable reply is asked for again."""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
     def sit(self, seat: str, key: str, seed: int) -> LanguageSitting:
         """A fresh sitting."""
@@ -42,6 +44,8 @@ class LanguageSitting:
     key: str
     seed: int
     messages: list[Message] = field(default_factory=list)
+    unread: tuple[Event, ...] = ()
+    """Shown in positions that were weighed, which leave no trace in the conversation; the next turn tells them."""
     asked: int = 0
 
     async def act(self, view: View, ask: Ask) -> Action:
@@ -58,12 +62,14 @@ class LanguageSitting:
             if attempt < self.agent.repairs:
                 messages = [*messages, prompt.repair(found.error)]
         if not view.probe:
-            self.messages = messages
+            self.messages, self.unread = messages, ()
         outcome = "repaired" if found.fields is not None and attempt else found.outcome
         return Action(found.fields, outcome, found.error)
 
     def _extended(self, view: View) -> list[Message]:
         style = self.agent.schema_style
+        if self.unread:
+            view = replace(view, events=self.unread + view.events)
         if not self.messages:
             return prompt.opening(view, self.agent.persona, style)
         return [*self.messages, prompt.turn(view, style)]
@@ -87,7 +93,7 @@ class LanguageSitting:
     def _read(view: View, completion: Completion) -> Reading:
         """What the reply says; a reply cut by a length limit that cannot be read is `truncated`."""
         if completion.finish == "too_long":
-            return Reading(None, "truncated", "the prompt is longer than the model can read")
+            return Reading(None, "truncated", TOO_LONG)
         if completion.finish == "refusal":
             return Reading(None, "malformed", "the model refused to answer")
         found = view.read(completion.text)
@@ -102,7 +108,11 @@ class LanguageSitting:
             if score.view is None
             else prompt.opening(score.view, self.agent.persona, self.agent.schema_style)
         )
+        if not view.probe:
+            self.unread += view.events
         completion = await ask(self._request(messages, score=score.continuations))
+        if completion.finish == "too_long":
+            return Action(None, "truncated", TOO_LONG)
         logprobs, tokens = [s for s, _ in completion.scores], [n for _, n in completion.scores]
         if len(logprobs) != len(score.continuations):
             return Action(None, "malformed", "the backend gave no log-probabilities")

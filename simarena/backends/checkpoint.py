@@ -3,64 +3,111 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simarena.errors import MissingExtra, MissingModel
+
+if TYPE_CHECKING:
+    from simarena.backends.lora import Adapters
 
 DIGEST_LIMIT = 1 << 30
 """Weights up to this many bytes are hashed whole for a version; of larger files the first megabyte and the size."""
 
+HEARSAY = ("_name_or_path", "base_model_name_or_path", "transformers_version", "peft_version")
+"""Settings that say where weights came from and change nothing in what they compute."""
 
-def load(where: str, adapters: dict[str, str], device: str, dtype: str) -> tuple[Any, Any, dict[str | None, str]]:
-    """Model, tokenizer, versions by adapter folder (None: the base). `adapters`: folder -> its name in the model."""
+ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A model ready to answer."""
+
+    model: Any
+    tokenizer: Any
+    adapters: Adapters
+    versions: dict[str | None, str]
+    """Adapter folder (None: the base) -> what answers, by name and digest of the weights."""
+    ends: frozenset[int]
+    """Tokens after which a reply is over."""
+    pad: int
+    window: int
+    """Most tokens of prompt and reply together."""
+    reusable: bool
+    """Whether a prompt can be read on from what was computed of its beginning: every layer sees all of it."""
+
+
+def load(where: str, adapters: Sequence[str] = (), device: str = "auto", dtype: str = "float32") -> Checkpoint:
+    """The checkpoint in folder `where`, with the adapters in the folders `adapters` beside it."""
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        from simarena.backends.lora import Adapters
     except ImportError as error:
         raise MissingExtra("the transformers backend", "transformers") from error
+    logging.disable_progress_bar()  # it would write across ours
     folder = checked_folder(where, "config.json")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     kind = "auto" if dtype == "auto" else getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True)
-    versions: dict[str | None, str] = {None: f"{folder.name}@{digest(folder)}"}
-    for path, name in adapters.items():
-        model = with_adapter(model, path, name, folder)
-        versions[path] = f"{versions[None]}+{Path(path).name}@{digest(Path(path))}"
-    return model.to(device).eval(), tokenizer, versions
-
-
-def with_adapter(model: Any, path: str, name: str, base: Path) -> Any:
-    """`model` with one more adapter beside those it has."""
-    from peft import PeftModel
-
-    folder = checked_folder(path, "adapter_config.json")
     try:
-        if isinstance(model, PeftModel):
-            model.load_adapter(folder, adapter_name=name, use_safetensors=True)
-            return model
-        return PeftModel.from_pretrained(model, folder, adapter_name=name, use_safetensors=True)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise MissingModel(f"adapter {path} does not fit the base {base}: {str(error).splitlines()[0]}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True)
+        model = model.to(device).eval()
+    except Exception as error:  # whatever a third-party reader makes of damaged files
+        raise MissingModel(f"cannot load {folder.absolute()}: {first_line(error)}") from error
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if odd := kinds.difference(ATTENTION):
+        raise MissingModel(f"{folder.absolute()} has layers of {', '.join(sorted(odd))}; serve it and use openai")
+    beside = Adapters(model)
+    base = f"{folder.name}@{digest(folder)}"
+    versions: dict[str | None, str] = {None: base}
+    for path in dict.fromkeys(adapters):
+        beside.add(path, checked_folder(path, "adapter_config.json"))
+        versions[path] = f"{base}+{Path(path).name}@{digest(Path(path))}"
+    beside.stack()
+    return Checkpoint(
+        model=model,
+        tokenizer=tokenizer,
+        adapters=beside,
+        versions=versions,
+        ends=end_tokens(model, tokenizer),
+        pad=tokenizer.pad_token_id or 0,
+        window=int(getattr(config, "max_position_embeddings", 1 << 20)),
+        reusable=kinds == {"full_attention"} and getattr(config, "sliding_window", None) is None,
+    )
 
 
 def checked_folder(where: str, config: str) -> Path:
     """The folder, or MissingModel: it has to hold `config` and safetensors weights."""
     folder = Path(where)
     if not (folder / config).is_file():
-        raise MissingModel(f"no {config} in {folder.absolute()}; give the folder of a local checkpoint")
+        kind = "an adapter in peft's format" if config.startswith("adapter") else "a local checkpoint"
+        raise MissingModel(f"no {config} in {folder.absolute()}; give the folder of {kind}")
     if not list(folder.glob("*.safetensors")):
-        pickled = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
+        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         found = f"only {', '.join(pickled)}, which would have to be unpickled" if pickled else "no weights"
         raise MissingModel(f"{folder.absolute()} holds {found}; convert the weights to safetensors")
     return folder
 
 
 def digest(folder: Path) -> str:
-    """Twelve hex digits that change when the weights do."""
+    """Twelve hex digits that change when the weights do, or what is computed with them."""
     total = hashlib.sha256()
+    for path in sorted(folder.glob("*config.json")):
+        try:
+            settings = json.loads(path.read_text())
+        except ValueError as error:
+            raise MissingModel(f"{path} is not JSON: {error}") from error
+        known = {key: value for key, value in settings.items() if key not in HEARSAY}
+        total.update(json.dumps([path.name, known], sort_keys=True).encode())
     for path in sorted(folder.glob("*.safetensors")):
         size = path.stat().st_size
         total.update(f"{path.name}{size}".encode())
@@ -77,3 +124,8 @@ def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     declared = getattr(model.generation_config, "eos_token_id", None)
     ids = declared if isinstance(declared, list) else [declared]
     return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from simarena.errors import RequestFailed, RunFailed
+from simarena import seeds
+from simarena.errors import RequestFailed, RunFailed, SimArenaError
 from simarena.records import Completion, Request, Usage
 
 if TYPE_CHECKING:
-    from simarena.backends.running_batch import Row, RunningBatch
+    from simarena.backends.running_batch import Row
 
 
 class TransformersOptions(BaseModel):
@@ -31,22 +33,38 @@ class TransformersOptions(BaseModel):
         default="float32", description="float64 makes log-probabilities independent of the batch, for exact reruns."
     )
     max_batch: PositiveInt = Field(default=64, description="Most replies in the making at once.")
-    prefill_tokens: PositiveInt = Field(default=16384, description="Most tokens, padding included, in one prefill.")
+    prefill_tokens: PositiveInt = Field(default=4096, description="Most tokens, padding included, in one prefill.")
+    prefix_mb: NonNegativeInt = Field(
+        default=512, description="Memory for what was computed of conversations so far; 0 reads each prompt anew."
+    )
     threads: NonNegativeInt = Field(default=0, description="CPU threads of torch; 0 leaves torch's own choice.")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A request on its way through the engine."""
 
     request: Request
     answer: asyncio.Future[Completion]
     loop: asyncio.AbstractEventLoop
-    prompt: list[int]
+    prompt: list[int] = field(default_factory=list)
+    rests: list[list[int]] = field(default_factory=list)
+    """Continuations to score."""
+
+    @property
+    def size(self) -> int:
+        """Most tokens in a row."""
+        return len(self.prompt) + max(map(len, self.rests), default=0)
+
+    @property
+    def conversation(self) -> Hashable:
+        """What its prompt is the latest state of."""
+        return self.request.key.rpartition("/")[0], self.request.adapter
 
     def settle(self, result: Completion | Exception) -> None:
         """Hand the result to whoever waits for it, on its own loop; nobody may wait any more."""
-        self.loop.call_soon_threadsafe(self._set, result)
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._set, result)
 
     def _set(self, result: Completion | Exception) -> None:
         if self.answer.done():
@@ -68,46 +86,53 @@ class TransformersBackend:
 
     async def generate(self, request: Request) -> Completion:
         """Sample a reply, or score the given continuations."""
-        if self._thread is None:
+        if self._thread is None and self.engine.failure is None:
             self._thread = threading.Thread(target=self.engine.run, name="transformers", daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Completion] = loop.create_future()
-        self.engine.submit(Job(request, answer, loop, []))
+        self.engine.submit(Job(request, answer, loop))
         return await answer
 
     async def aclose(self) -> None:
         """Stop the engine's thread; requests under way fail."""
         self.engine.stop()
-        if self._thread is not None:
+        if self._thread is None:
+            self.engine.run()  # never started: it ends at once, and says so to whoever comes later
+        else:
             await asyncio.to_thread(self._thread.join)
-            self._thread = None
 
 
 class Engine:
     """The model, and the loop that keeps it busy. All methods but `submit` and `stop` belong to its thread."""
 
     def __init__(self, where: str, adapters: Sequence[str], options: TransformersOptions) -> None:
-        from simarena.backends.checkpoint import end_tokens, load
+        from simarena.backends.checkpoint import load
+        from simarena.backends.prefixes import Prefixes
+        from simarena.backends.running_batch import Reader, RunningBatch
         from simarena.backends.template import ChatTemplate
 
         self.where, self.options = where, options
-        self.names: dict[str, str] = {path: f"adapter_{i}" for i, path in enumerate(dict.fromkeys(adapters))}
-        self.model, self.tokenizer, self.versions = load(where, self.names, options.device, options.dtype)
+        found = load(where, adapters, options.device, options.dtype)
+        self.tokenizer, self.versions, self.ends, self.window = (
+            found.tokenizer,
+            found.versions,
+            found.ends,
+            found.window,
+        )
         self.template = ChatTemplate(self.tokenizer, where)
-        self.ends = end_tokens(self.model, self.tokenizer)
-        self.pad = self.tokenizer.pad_token_id or 0
-        self.window = int(getattr(self.model.config, "max_position_embeddings", 1 << 20))
+        self.reader = Reader(found.model, found.pad, found.adapters, self.template.markers() - self.ends)
+        self.prefixes = Prefixes(options.prefix_mb << 20 if found.reusable else 0)
+        self.batch = RunningBatch(self.reader, self.ends, self._stopped, options.max_batch, self.prefixes.limit > 0)
         self.failure: Exception | None = None
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._jobs: dict[int, Job] = {}
+        self._jobs: set[Job] = set()
 
     def submit(self, job: Job) -> None:
         """Queue a job; it fails at once where the engine is gone."""
-        if self.failure:
+        self._queue.put(job)
+        if self.failure:  # looked at after the job is in the queue, so that none falls between
             job.settle(self.failure)
-        else:
-            self._queue.put(job)
 
     def stop(self) -> None:
         """End the loop after the present step."""
@@ -120,27 +145,25 @@ class Engine:
             self.failure = RunFailed(f"the transformers backend of {self.where} was closed")
         except Exception as error:
             self.failure = RunFailed(f"the transformers backend of {self.where} failed: {explained(error)}")
-        for job in [*self._jobs.values(), *self._drained(block=False)]:
+        for job in [*self._jobs, *self._drained(block=False)]:
             if job is not None:
                 job.settle(self.failure)
 
     def _serve(self) -> None:
         import torch
 
-        from simarena.backends.running_batch import RunningBatch
-
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
-        batch = RunningBatch(self.model, self.pad, self.ends, self._stopped)
-        waiting: list[Job] = []
+        batch, waiting = self.batch, list[Job]()
         while True:
             for job in self._drained(block=not batch.rows and not waiting):
                 if job is None:
                     return
-                self._jobs[id(job)] = job
+                self._jobs.add(job)
                 waiting += self._encoded(job)
+            waiting = self._wanted(waiting)
             self._score([job for job in waiting if job.request.score])
-            waiting = self._admit(batch, [job for job in waiting if not job.request.score])
+            waiting = self._admit([job for job in waiting if not job.request.score])
             for row in batch.step() if batch.rows else ():
                 self._deliver(row)
 
@@ -153,105 +176,119 @@ class Engine:
     def _encoded(self, job: Job) -> list[Job]:
         """The job with its prompt in tokens; nothing where it is settled already."""
         request = job.request
-        if request.adapter is not None and request.adapter not in self.names:
-            self._settle(job, RequestFailed(f"adapter {request.adapter} is not loaded beside {self.where}"))
+        try:
+            if request.adapter not in self.versions:
+                raise RequestFailed(f"adapter {request.adapter} is not loaded beside {self.where}")
+            job.prompt = self.template.encode(request.messages)
+            job.rests = [self.template.continuation(text) for text in request.score]
+        except SimArenaError as error:
+            self._settle(job, RequestFailed(str(error)))
             return []
-        job.prompt = self.template.encode(request.messages)
-        if len(job.prompt) >= self.window:
-            usage = Usage(prompt=len(job.prompt))
-            self._settle(job, Completion(text="", finish="too_long", usage=usage, version=self._version(request)))
+        if job.size + (not job.rests) > self.window:
+            self._settle(job, self._completion(job, text="", finish="too_long"))
             return []
         return [job]
 
-    def _admit(self, batch: RunningBatch, waiting: list[Job]) -> list[Job]:
-        """Prefill what fits, longest first so that little is padding; what is left waits."""
-        waiting = sorted(waiting, key=lambda job: -len(job.prompt))
-        while waiting and len(batch.rows) < self.options.max_batch:
-            width = len(waiting[0].prompt)
-            room = min(self.options.max_batch - len(batch.rows), max(1, self.options.prefill_tokens // width))
-            group, waiting = waiting[:room], waiting[room:]
-            for row in batch.admit([self._row(job) for job in group]):
-                self._deliver(row)
+    def _wanted(self, waiting: list[Job]) -> list[Job]:
+        """Forget the jobs that nobody waits for any more; those of `waiting` that are left."""
+        gone = {job for job in self._jobs if job.answer.done()}
+        self.batch.drop([row for row in self.batch.rows if row.owner in gone])
+        self._jobs -= gone
+        return [job for job in waiting if job not in gone]
+
+    def _admit(self, waiting: list[Job]) -> list[Job]:
+        """Let those who came first join while there is room, like lengths together; those who are left wait."""
+        while waiting and (room := self.options.max_batch - len(self.batch.rows)):
+            rows, waiting = [self._row(job) for job in waiting[:room]], waiting[room:]
+            for group in packed(rows, [unread(row) for row in rows], self.options.prefill_tokens):
+                for row in self.batch.admit(group):
+                    self._deliver(row)
         return waiting
 
     def _row(self, job: Job) -> Row:
-        import torch
-
-        from simarena.backends.running_batch import BASE, Row
+        from simarena.backends.running_batch import Row
 
         sampling = job.request.sampling
         return Row(
             prompt=job.prompt,
-            adapter=self.names[job.request.adapter] if job.request.adapter else BASE,
             limit=min(sampling.max_tokens, self.window - len(job.prompt)),
+            adapter=job.request.adapter,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
-            generator=torch.Generator().manual_seed(job.request.seed),
+            chance=seeds.rng(job.request.seed),
+            past=self.prefixes.find(job.conversation, job.prompt),
             owner=job,
         )
 
     def _stopped(self, row: Row) -> bool:
         stops = row.owner.request.sampling.stop
-        return bool(stops) and any(stop in self._text(row.ids[-64:]) for stop in stops)
+        if not stops:
+            return False
+        tail = self._text(row.ids[-8 - max(len(stop.encode()) for stop in stops) :])
+        return any(stop in tail for stop in stops)
 
     def _text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _deliver(self, row: Row) -> None:
-        job, ended = row.owner, row.ids[-1] in self.ends
-        text, stopped = self._text(row.ids[:-1] if ended else row.ids), False
-        for stop in job.request.sampling.stop:
-            head, found, _ = text.partition(stop)
-            text, stopped = head, stopped or bool(found)
-        completion = Completion(
+        job: Job = row.owner
+        if row.past is not None:
+            self.prefixes.keep(job.conversation, [*row.prompt, *row.ids[:-1]], row.past)
+        ended = row.ids[-1] in self.ends
+        whole = self._text(row.ids[:-1] if ended else row.ids)
+        text = min((whole.partition(stop)[0] for stop in job.request.sampling.stop), key=len, default=whole)
+        completion = self._completion(
+            job,
             text=text,
-            finish="stop" if ended or stopped else "length",
-            prompt_ids=tuple(row.prompt),
+            finish="stop" if ended or text != whole or self._stopped(row) else "length",
             ids=tuple(row.ids),
             logprobs=tuple(round(x, 6) for x in row.logprobs),
-            usage=Usage(prompt=len(row.prompt), completion=len(row.ids)),
-            version=self._version(job.request),
         )
         self._settle(job, completion)
 
     def _score(self, jobs: list[Job]) -> None:
         """Answer scoring jobs, many rows to a forward."""
-        from simarena.backends.running_batch import BASE, score
+        for group in packed(jobs, [job.size * len(job.rests) for job in jobs], self.options.prefill_tokens):
+            sums = self.reader.score([self._row(job) for job in group], [job.rests for job in group])
+            for job, totals in zip(group, sums, strict=True):
+                lengths = map(len, job.rests)
+                scores = tuple((round(total, 6), n) for total, n in zip(totals, lengths, strict=True))
+                self._settle(job, self._completion(job, text="", scores=scores))
 
-        rows = [(job, self.template.continuation(text)) for job in jobs for text in job.request.score]
-        rows.sort(key=lambda row: -len(row[0].prompt) - len(row[1]))
-        found: dict[tuple[int, tuple[int, ...]], float] = {}
-        while rows:
-            width = len(rows[0][0].prompt) + len(rows[0][1])
-            room = max(1, self.options.prefill_tokens // width)
-            group, rows = rows[:room], rows[room:]
-            adapters = [self.names[job.request.adapter] if job.request.adapter else BASE for job, _ in group]
-            sums = score(self.model, self.pad, [(job.prompt, rest) for job, rest in group], adapters)
-            found |= {(id(job), tuple(rest)): total for (job, rest), total in zip(group, sums, strict=True)}
-        for job in jobs:
-            self._settle(job, self._scored(job, found))
-
-    def _scored(self, job: Job, found: dict[tuple[int, tuple[int, ...]], float]) -> Completion:
-        rests = [tuple(self.template.continuation(text)) for text in job.request.score]
+    def _completion(self, job: Job, **rest: Any) -> Completion:
+        ids = rest.get("ids", ())
         return Completion(
-            text="",
             prompt_ids=tuple(job.prompt),
-            scores=tuple((round(found[id(job), rest], 6), len(rest)) for rest in rests),
-            usage=Usage(prompt=sum(len(job.prompt) + len(rest) for rest in rests)),
-            version=self._version(job.request),
+            usage=Usage(prompt=len(job.prompt) + sum(map(len, job.rests)), completion=len(ids)),
+            version=self.versions[job.request.adapter],
+            **rest,
         )
 
-    def _version(self, request: Request) -> str:
-        return self.versions[request.adapter]
-
     def _settle(self, job: Job, result: Completion | Exception) -> None:
-        self._jobs.pop(id(job), None)
+        self._jobs.discard(job)
         job.settle(result)
+
+
+Packed = TypeVar("Packed")
+
+
+def packed(items: Sequence[Packed], sizes: Sequence[int], limit: int) -> Iterator[list[Packed]]:
+    """`items` in groups of like sizes, longest first; a group padded to its longest holds `limit` tokens at most."""
+    order = sorted(range(len(items)), key=lambda place: -sizes[place])
+    while order:
+        room = max(1, limit // max(1, sizes[order[0]]))
+        yield [items[place] for place in order[:room]]
+        order = order[room:]
+
+
+def unread(row: Row) -> int:
+    """Tokens of a row's prompt that nothing is known of yet."""
+    return len(row.prompt) - (row.past[0][0].shape[1] if row.past else 0)
 
 
 def explained(error: Exception) -> str:
     """An engine's failure with the next move, where there is one."""
-    if "out of memory" in str(error).lower():
-        return f"{error}; lower max_batch or prefill_tokens in the agent's options"
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        return f"{str(error) or 'out of memory'}; lower max_batch, prefill_tokens or prefix_mb in the agent's options"
     return str(error) or type(error).__name__

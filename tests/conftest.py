@@ -1,0 +1,18 @@
+"""What several rooms' tests share and what takes a moment to make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.tiny import Tiny
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A random language model with two adapters, on disk."""
+    from tests.tiny import build
+
+    return build(tmp_path_factory.mktemp("tiny"))
