@@ -1,7 +1,7 @@
-"""What an agent is, and the two that need no model: scripted policies and people.
+"""What an agent is, and the one that needs no model: a scripted policy in a seat.
 
-An agent is shared by all matches; a sitting is its memory of one seat in one match. Agents know views and requests; they
-know no environment and no engine.
+An agent is shared by all matches; a sitting is its memory of one seat in one match. Agents know views and requests;
+they know no environment and no engine.
 """
 
 from __future__ import annotations
@@ -29,9 +29,15 @@ class Sitting(Protocol):
 class Agent(Protocol):
     """Who sits in seats."""
 
-    name: str
-    backend: str
-    """Name of the backend that answers its requests."""
+    @property
+    def name(self) -> str:
+        """Unique in a run."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """Kind of the backend that answers its requests."""
+        ...
 
     def sit(self, seat: str, key: str, seed: int) -> Sitting:
         """A fresh sitting. `key` is "match/seat"; its requests are numbered `key/0`, `key/1`, ..."""
