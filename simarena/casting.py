@@ -160,7 +160,7 @@ def remedy(value: str) -> str:
     """The command that would bring a missing model."""
     if value.startswith(("nano/", "agents/nano/")):
         return "make the shipped ones again with: make nano"
-    if value.count("/") == 1 and not value.startswith((".", "/")):
+    if value.count("/") == 1 and not value.startswith((".", "/", "models/")):
         return f"fetch it with: hf download {value} --local-dir {value}"
     return "put it there or correct the path in the agent's file"
 

@@ -40,8 +40,11 @@ def agent_folders() -> Iterator[Path]:
 def find_scenario(name: str) -> Path:
     """The file that a path or a shipped scenario's name stands for."""
     for path in (Path(name), shipped("scenarios") / f"{name}.yaml", shipped("scenarios") / name):
-        if path.is_file():
+        if is_file(path):
             return path
+    same = [known for known in scenario_names() if known.endswith(f"/{name}")]
+    if len(same) == 1:
+        return shipped("scenarios") / f"{same[0]}.yaml"
     raise UnknownName("scenario", name, scenario_names())
 
 
@@ -49,4 +52,12 @@ def find_agent(name: str) -> Path | None:
     """The agent file that a path or a name stands for, or None."""
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) else []
     candidates += [folder / f"{name}.yaml" for folder in agent_folders()]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path leads to a file; a text that can be no path leads to none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -11,15 +11,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationInfo,
     field_validator,
 )
@@ -32,6 +34,10 @@ from simarena.records import JSON
 from simarena.registry import ENVIRONMENTS, lookup
 
 PARTS = ("roster", "judges")
+Judging = Annotated[
+    Annotated[list[Seating], Tag("list")] | Annotated[Literal["rest"], Tag("rest")],
+    Discriminator(lambda value: "rest" if isinstance(value, str) else "list"),
+]
 MOST_CELLS = 100_000
 
 
@@ -88,7 +94,7 @@ class Scenario(Strict):
     params: dict[str, JSON] = Field(default_factory=dict, description="The environment's parameters.")
     data: Data
     roster: dict[str, list[Seating]] = Field(description="Role -> agents that are compared.")
-    judges: dict[str, list[Seating] | Literal["rest"]] = Field(
+    judges: dict[str, Judging] = Field(
         default_factory=dict,
         description='Role -> agents that judge and are not rated; "rest": those of the roster who do not contest.',
     )
@@ -225,11 +231,15 @@ def load(
     `changes` are dotted keys set last, as --set gives them; a key that the sweep varies is held at the value. `seats`,
     as --seat gives them, puts other agents in a role ("*": in every role).
     """
-    from simarena.scenario_check import examine  # it looks into environments, agents and policies
+    from simarena.scenario_check import examine, examine_data  # they look into environments, agents and policies
 
     source = yamlfile.read(name)
+    if not isinstance(source.data, dict):
+        raise ScenarioError(f"{name}:1:1: file: holds no scenario; it needs env, data and roster (simarena schema)")
     scenario = source.model(Scenario)
-    source.check()
+    if scenario is None:
+        examine_data(source.data, source)
+        source.check()
     assert scenario is not None, "a scenario that did not validate was reported by check()"
     data = json.loads(json.dumps(source.data))
     for key, value in (scale_of(scenario, scale) if scale else {}).items():
@@ -241,10 +251,11 @@ def load(
         for place in reseat(data, role, list(agents)):
             source.elsewhere[place] = f"--seat {role}={','.join(agents)}"
     found = source.model(Scenario, data)
+    examine_data(data, source)
+    if found is not None:
+        examine(found, source)
     source.check()
     assert found is not None, "see above"
-    examine(found, source)
-    source.check()
     return found
 
 

@@ -5,38 +5,73 @@ In: a scenario and the file it was read from. Out: errors noted there, each with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from simarena import yamlfile
-from simarena.casting import examine_entry
+from simarena.agents.spec import LanguageSpec, ScriptedSpec, kind_of
+from simarena.casting import examine_entry, member
 from simarena.errors import SimArenaError
 from simarena.records import JSON
 from simarena.registry import ENVIRONMENTS, TASKS, lookup
 from simarena.scenario import PARTS, TOP, Cell, Data, Scenario, parts_of, ready_cell
+from simarena.yamlfile import longest
 
-MOST_BAD_CELLS = 3
-"""Cells whose errors are told; a sweep with one bad value is bad in many."""
+
+def examine_data(data: Mapping[str, Any], source: yamlfile.Source) -> None:
+    """Note what is wrong with single values, whether or not the file as a whole is a scenario."""
+    env, tasks = data.get("env"), part(data, "data")
+    if isinstance(env, str) and known(source, ("env",), "environment", env, ENVIRONMENTS):
+        examine_values(lookup(ENVIRONMENTS, "environment", env).Params, part(data, "params"), ("params",), source)
+    task = tasks.get("task")
+    if isinstance(task, str) and known(source, ("data", "task"), "task family", task, TASKS):
+        family = lookup(TASKS, "task family", task)
+        examine_values(family.Params, part(tasks, "params"), ("data", "params"), source)
+    for name in PARTS:
+        for role, agents in part(data, name).items():
+            for n, entry in enumerate(agents if isinstance(agents, list) else ()):
+                examine_seat(entry, source, (name, role, n))
+
+
+def part(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of a scenario that should be a mapping; empty where it is none."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def examine_values(kind: type[BaseModel], values: dict[str, JSON], at: yamlfile.Place, source: yamlfile.Source) -> None:
+    """Note values that are wrong by themselves; what they lack or contradict is for each cell to say."""
+    try:
+        kind.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            if problem["loc"] and problem["type"] not in ("missing", "value_error"):
+                source.problem(kind, values, at, problem)
+
+
+def examine_seat(entry: Any, source: yamlfile.Source, place: yamlfile.Place, note: str = "") -> None:
+    """Note what is wrong with an agent's name, or with a description that is one."""
+    if isinstance(entry, str):
+        examine_entry(entry, source, place, note)
+    elif isinstance(entry, dict):
+        kind: type[ScriptedSpec] | type[LanguageSpec] = ScriptedSpec if kind_of(entry) == "scripted" else LanguageSpec
+        with contextlib.suppress(ValidationError):  # told with the scenario's own errors
+            examine_entry(kind.model_validate(entry), source, place, note)
 
 
 def examine(scenario: Scenario, source: yamlfile.Source) -> None:
-    """Note everything that is wrong with a scenario whose keys and types are right."""
-    names_known = known(source, ("env",), "environment", scenario.env, ENVIRONMENTS)
-    names_known &= known(source, ("data", "task"), "task family", scenario.data.task, TASKS)
-    for part in PARTS:
-        for role, agents in getattr(scenario, part).items():
-            for n, entry in enumerate(agents if isinstance(agents, list) else ()):
-                examine_entry(entry, source, (part, role, n))
-    if not names_known:
+    """Note everything else that is wrong with a scenario whose values are right by themselves."""
+    if scenario.env not in ENVIRONMENTS:
         return
-    kind = lookup(ENVIRONMENTS, "environment", scenario.env)
+    params = lookup(ENVIRONMENTS, "environment", scenario.env).Params
     for axis in scenario.sweep:
-        examine_axis(scenario, kind.Params, axis, source)
+        examine_axis(scenario, params, axis, source)
     examine_expectations(scenario, source)
     if not source.errors:
-        examine_cells(scenario, kind.Params, source)
+        examine_cells(scenario, params, source)
 
 
 def known(source: yamlfile.Source, place: yamlfile.Place, kind: str, name: str, table: Mapping[str, str]) -> bool:
@@ -77,89 +112,105 @@ def examine_expectations(scenario: Scenario, source: yamlfile.Source) -> None:
 def examine_cells(scenario: Scenario, params: type[BaseModel], source: yamlfile.Source) -> None:
     """Note what is wrong in single cells, and roles that no cell has."""
     seated: set[str] = set()
-    bad = 0
+    names: dict[str, str] = {}
+    for cell in singly(scenario):
+        ready = examine_cell(scenario, params, cell, source, names)
+        seated |= set(ready.roles) if ready else set()
+    if source.errors:
+        return
     for cell in scenario.cells():
-        before = len(source.errors)
-        ready = examine_cell(scenario, params, cell, source)
-        if ready:
-            seated |= set(ready.roles)
-        bad += len(source.errors) > before
-        if bad >= MOST_BAD_CELLS:
+        ready = examine_cell(scenario, params, cell, source, names)
+        seated |= set(ready.roles) if ready else set()
+        if source.errors:
             return
-    for part in PARTS if not bad else ():
-        for role in getattr(scenario, part):
+    for part_ in PARTS:
+        for role in getattr(scenario, part_):
             if role not in seated:
                 hint = yamlfile.suggestion(role, sorted(seated))
-                source.error((part, role), f"{scenario.env} has no such role with these parameters{hint}")
+                source.error((part_, role), f"{scenario.env} has no such role with these parameters{hint}")
+
+
+def singly(scenario: Scenario) -> Iterator[dict[str, JSON]]:
+    """The first cell, and those that differ from it along one axis: every value once or more."""
+    first = scenario.cells()[0]
+    yield first
+    for axis, values in scenario.sweep.items():
+        yield from ({**first, axis: value} for value in values[1:])
 
 
 def examine_cell(
-    scenario: Scenario, params: type[BaseModel], cell: dict[str, JSON], source: yamlfile.Source
+    scenario: Scenario, params: type[BaseModel], cell: dict[str, JSON], source: yamlfile.Source, names: dict[str, str]
 ) -> Cell | None:
-    """Note what is wrong in one cell: parameters, agents, seats without an agent; the cell where nothing is."""
-    where = f" (where {told(cell)})" if cell else ""
+    """Note what is wrong in one cell; the cell where nothing is. `names`: agents met so far, by what they are."""
     before = len(source.errors)
+    for axis, value in cell.items():  # a value that is wrong is told where it stands: in the sweep
+        source.moved[parts_of(axis)] = ("sweep", axis, scenario.sweep[axis].index(value))
     try:
-        here = scenario.at(cell)
+        here = examined(scenario, params, cell, source, names)
+        if here is None or len(source.errors) > before:
+            return None
+        ready = ready_cell(scenario, cell)
+        examine_roles(ready, source, told(cell))
+        return ready
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            source.error(blamed(cell, problem["loc"]), f"{problem['msg']}{where}")
-        return None
-    except SimArenaError as error:
-        source.error(("sweep",), f"{error}{where}")
-        return None
-    if not known(source, blamed(cell, ("data", "task")), "task family", here.data.task, TASKS):
+            source.problem(Scenario, {}, (), problem)
+    except (SimArenaError, ValueError) as error:
+        source.error(("params",), str(error), told(cell))
+    finally:
+        source.moved.clear()
+    return None
+
+
+def examined(
+    scenario: Scenario, params: type[BaseModel], cell: dict[str, JSON], source: yamlfile.Source, names: dict[str, str]
+) -> Scenario | None:
+    """The scenario in this cell, its parameters and agents checked."""
+    here = scenario.at(cell)
+    if not known(source, ("data", "task"), "task family", here.data.task, TASKS):
         return None
     family = lookup(TASKS, "task family", here.data.task)
-    source.model(family.Params, here.data.params, ("data", "params"), noted(cell, "data", where))
-    source.model(params, here.env_params(), ("params",), noted(cell, "params", where))
-    examine_varied(here, cell, source, where)
+    source.model(family.Params, here.data.params, ("data", "params"), noted(cell, "data"))
+    source.model(params, here.env_params(), ("params",), noted(cell, "params"))
+    for name in PARTS:
+        for role, agents in getattr(here, name).items():
+            for n, entry in enumerate(agents if isinstance(agents, list) else ()):
+                examine_named(entry, source, (name, role, n), names)
+    return here
+
+
+def examine_named(entry: Any, source: yamlfile.Source, place: yamlfile.Place, names: dict[str, str]) -> None:
+    """Note an agent that nobody knows, or whose name another one has."""
+    before = len(source.errors)
+    if longest(place, source.moved) is not None:
+        examine_entry(entry, source, place)
     if len(source.errors) > before:
-        return None
-    try:
-        ready = ready_cell(scenario, cell)
-    except (SimArenaError, ValueError) as error:
-        source.error(("params",), f"{error}{where}")
-        return None
-    examine_roles(ready, source, where)
-    return ready
+        return
+    who = member(entry)
+    text = who.spec.model_dump_json(exclude={"name"})
+    if names.setdefault(who.name, text) != text:
+        source.error(place, f"another agent is called {who.name!r} too; give each a name of its own")
 
 
-def examine_varied(here: Scenario, cell: Mapping[str, JSON], source: yamlfile.Source, where: str) -> None:
-    """Note unknown agents that the sweep puts in a role."""
-    for axis in cell:
-        part, *rest = parts_of(axis)
-        agents: Any = getattr(here, part).get(rest[0]) if part in PARTS and rest else ()
-        for entry in agents if isinstance(agents, list) else ():
-            examine_entry(entry, source, ("sweep", axis), where)
-
-
-def examine_roles(ready: Cell, source: yamlfile.Source, where: str) -> None:
-    """Note roles for which nobody is named."""
+def examine_roles(ready: Cell, source: yamlfile.Source, note: str) -> None:
+    """Note roles for which nobody is named, and those named twice over."""
     given = {**ready.scenario.roster, **ready.scenario.judges}
     for role in sorted(set(ready.roles) - set(given)):
         near = yamlfile.suggestion(role, [name for name in given if name not in ready.roles])
-        source.error(("roster",), f"no agent for role {role!r}{where}; name one under roster or judges{near}")
-    twice = sorted(set(ready.scenario.roster) & set(ready.scenario.judges))
-    for role in twice:
+        message = f"no agent for role {role!r}"
+        if not any(message in error for error in source.errors):  # one cell that lacks it stands for all
+            source.error(("roster",), f"{message}; name one under roster or judges{near}", note)
+    for role in sorted(set(ready.scenario.roster) & set(ready.scenario.judges)):
         source.error(("judges", role), "is under roster too; agents of a role are compared or they judge")
 
 
 def told(cell: Mapping[str, JSON]) -> str:
-    """A cell's coordinates in words."""
-    return ", ".join(f"{axis} is {yamlfile.shortened(value)}" for axis, value in cell.items())
+    """A cell's coordinates in words, to stand behind an error."""
+    if not cell:
+        return ""
+    return f" (where {', '.join(f'{axis} is {yamlfile.shortened(value)}' for axis, value in cell.items())})"
 
 
-def noted(cell: Mapping[str, JSON], part: str, where: str) -> str:
-    """`where`, if the cell varies anything in that part of the scenario."""
-    return where if any(parts_of(axis)[0] == part for axis in cell) else ""
-
-
-def blamed(cell: Mapping[str, JSON], loc: Iterable[str | int]) -> yamlfile.Place:
-    """The axis that set the value at `loc`, or else `loc`."""
-    loc = tuple(loc)
-    for axis in cell:
-        parts = parts_of(axis)
-        if tuple(map(str, loc[: len(parts)])) == parts:
-            return ("sweep", axis)
-    return loc
+def noted(cell: Mapping[str, JSON], name: str) -> str:
+    """The coordinates that vary something in this part of the scenario."""
+    return told({axis: value for axis, value in cell.items() if parts_of(axis)[0] == name})

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from simarena.casting import Cast
-from simarena.errors import ScenarioError
+from simarena.errors import ScenarioError, UnknownName
 from simarena.execution import Settings, budget_of, execute, notes
 from simarena.ledger import RunReport
 from simarena.records import JSON, Match, Trajectory
@@ -110,23 +112,30 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     return Held(folder=folder, report=report, ratings=rate(results, agents=what.agents), standing=standing)
 
 
-def history(run: Run, agents: Iterable[str] = (), where: Mapping[str, JSON] | None = None) -> list[Result]:
-    """Finished matches with their rated seats; of these agents and in these cells alone, where given."""
+def history(
+    run: Run, agents: Iterable[str] = (), where: Mapping[str, JSON] | None = None, *, grades: bool = False
+) -> list[Result]:
+    """Finished matches with their rated seats; of these agents and in these cells alone, where given.
+
+    `grades`: scores are the panel's mean grades, where matches measure them, instead of returns.
+    """
     entered = set(agents)
     found = []
-    roles = run.meta["rated"]
+    roles = run.meta.get("rated", [])
     for row in run.results():
         seats = [seat for seat in row.match.seats if seat.rsplit("_", 1)[0] in roles]
         contesting = {row.match.seats[seat] for seat in seats}
         here = all(same(row.match.cell.get(key), value) for key, value in (where or {}).items())
         if row.status == "done" and not row.match.parent and here and (not entered or contesting <= entered):
-            found.append(result_of(light(row), seats))
+            found.append(result_of(light(row, seats) if grades else light(row), seats))
     return found
 
 
-def light(row: Row) -> Trajectory:
-    """A result as a trajectory without its words."""
-    return Trajectory(match=row.match, status="done", returns=row.returns, metrics=row.metrics, outcomes=row.outcomes)
+def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:
+    """A result as a trajectory without its words; the returns of seats in `graded` are their grades where there are."""
+    grades = {seat: row.metrics[f"grade/{seat}"] for seat in graded if f"grade/{seat}" in row.metrics}
+    returns = {**row.returns, **grades}
+    return Trajectory(match=row.match, status="done", returns=returns, metrics=row.metrics, outcomes=row.outcomes)
 
 
 def methods() -> tuple[str, ...]:
@@ -144,8 +153,16 @@ def rated_by(
     from simarena.tournament.ratings import win_shares
     from simarena.tournament.results import compare
 
+    if method not in methods():
+        raise UnknownName("method", method, methods())
     if method == "reputation":
-        table = reputation.reputations(results, agents, reputation.Constants(**options))
+        try:
+            constants = reputation.Constants(**options)
+        except ValidationError as error:
+            lines = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors(include_url=False))
+            known = ", ".join(reputation.Constants.model_fields)
+            raise ScenarioError(f"reputation does not take these options: {lines} (it knows {known})") from error
+        table = reputation.reputations(results, agents, constants)
         found = {name: each.value for name, each in table.items()}
     else:
         data = compare(results, agents)

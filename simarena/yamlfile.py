@@ -6,7 +6,7 @@ Knows pydantic models and text; knows no scenario, agent or environment.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +21,7 @@ from simarena.records import JSON
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_NODES = 200_000
 """Aliases that unfold into more values than this are refused."""
+MAX_DEPTH = 100
 
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,20 +37,26 @@ class Source:
     """Place of a value -> its line and column, from 1."""
     elsewhere: dict[Place, str] = field(default_factory=dict)
     """Place of a value that was set from outside the file -> where from, e.g. "--set rounds=3"."""
+    moved: dict[Place, Place] = field(default_factory=dict)
+    """Place of a value that was set from elsewhere in the file -> where from: errors are told there."""
     errors: list[str] = field(default_factory=list)
 
-    def error(self, place: Place, message: str) -> None:
-        """Note an error at a place, or at the nearest one around it that the file has."""
+    def error(self, place: Place, message: str, note: str = "") -> None:
+        """Note an error at a place, or at the nearest one around it that the file has.
+
+        `note` stands behind the message; it tells under which circumstances, unless the place itself does.
+        """
+        origin = longest(place, self.moved)
+        if origin is not None:
+            place, note = (*self.moved[origin], *place[len(origin) :]), ""
         name = ".".join(map(str, place)) or "file"
-        for size in range(len(place), -1, -1):
-            if place[:size] in self.elsewhere:
-                self.errors.append(f"{self.elsewhere[place[:size]]}: {name}: {message}")
-                return
-            if place[:size] in self.lines:
-                line, column = self.lines[place[:size]]
-                self.errors.append(f"{self.path}:{line}:{column}: {name}: {message}")
-                return
-        self.errors.append(f"{self.path}:1:1: {name}: {message}")
+        outside = longest(place, self.elsewhere)
+        if outside is not None:
+            where = self.elsewhere[outside]
+        else:
+            line, column = self.lines[found] if (found := longest(place, self.lines)) is not None else (1, 1)
+            where = f"{self.path}:{line}:{column}"
+        self.errors.append(f"{where}: {name}: {message}{note}")
 
     def check(self) -> None:
         """Raise all errors at once."""
@@ -63,10 +70,11 @@ class Source:
             return kind.model_validate(value)
         except ValidationError as error:
             for problem in error.errors(include_url=False):
-                self._problem(kind, value, at, problem, note)
+                self.problem(kind, value, at, problem, note)
             return None
 
-    def _problem(self, kind: type[BaseModel], value: JSON, at: Place, problem: Any, note: str) -> None:
+    def problem(self, kind: type[BaseModel], value: JSON, at: Place, problem: Any, note: str = "") -> None:
+        """Note one of pydantic's errors about `value`, which stands at `at` and should be a `kind`."""
         place = within(value, tuple(problem["loc"]))
         if problem["type"] == "extra_forbidden":
             known = sorted(known_keys(kind, place[:-1]))
@@ -79,7 +87,12 @@ class Source:
             message = problem["msg"]
         else:
             message = f"{problem['msg']} (got {shortened(problem['input'])}){_meant(problem)}"
-        self.error((*at, *place), message + note)
+        self.error((*at, *place), message, note)
+
+
+def longest(place: Place, known: Collection[Place]) -> Place | None:
+    """The longest beginning of `place` that is known."""
+    return next((place[:n] for n in range(len(place), -1, -1) if place[:n] in known), None)
 
 
 def within(value: Any, loc: Place) -> Place:
@@ -127,7 +140,7 @@ def read(path: str | Path) -> Source:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise ScenarioError(f"{path}: cannot be read: {reason}") from error
     return parse(text, str(path))
 
@@ -136,6 +149,7 @@ def parse(text: str, path: str = "<text>") -> Source:
     """Like `read`, for a text."""
     source = Source(path)
     try:
+        refuse_deep(text, path)
         node = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -147,6 +161,16 @@ def parse(text: str, path: str = "<text>") -> Source:
     return source
 
 
+def refuse_deep(text: str, path: str) -> None:
+    """Raise ScenarioError for values nested so deeply that reading them would exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line, column = event.start_mark.line + 1, event.start_mark.column + 1
+            raise ScenarioError(f"{path}:{line}:{column}: file: is nested deeper than {MAX_DEPTH} levels")
+
+
 class _Builder:
     """Plain values from YAML nodes, with a note of where each stands."""
 
@@ -156,7 +180,7 @@ class _Builder:
     def value(self, node: Any, place: Place) -> JSON:
         """The value of a node; its children's places are noted."""
         self.count += 1
-        if self.count > MAX_NODES or len(place) > 100:
+        if self.count > MAX_NODES or len(place) > MAX_DEPTH:
             raise ScenarioError(f"{self.source.path}: holds more values than any scenario needs; look at its aliases")
         self.source.lines.setdefault(place, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.MappingNode):

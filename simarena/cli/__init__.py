@@ -67,16 +67,18 @@ def call(arguments: list[str]) -> int:
 
 def spread(arguments: list[str]) -> list[str]:
     """`--agents a b c` as the parser wants it: --agents a --agents b --agents c. --debug is taken out."""
+    words = [word for word in arguments if word != "--debug"]
     found: list[str] = []
     naming = False
-    for word in arguments:
-        if word == "--debug":
-            continue
+    for word, following in zip(words, [*words[1:], "-"], strict=True):
         naming = word == "--agents" or (naming and not word.startswith("-"))
-        if naming and word != "--agents":
-            found += [part for name in word.split(",") if name for part in ("--agents", name)]
-        elif not naming:
-            found.append(word)
+        if word == "--agents" and not following.startswith("-"):
+            continue
+        found += (
+            [part for name in word.split(",") if name for part in ("--agents", name)]
+            if (naming and word != "--agents")
+            else [word]
+        )
     return found
 
 

@@ -184,6 +184,10 @@ def check_file(path: Path) -> str:
         for scale in scenario.scale:
             load(path, scale)
         return "scenario"
+    if not isinstance(source.data, dict):
+        raise ScenarioError(
+            f"{path}:1:1: file: holds neither scenario (env, data, roster) nor agent (policy, or backend and model)"
+        )
     spec = read_agent(source)
     if spec is not None:
         examine_spec(spec, source)

@@ -79,13 +79,15 @@ def tournament(
     as_json: AsJson = False,
 ) -> None:
     """Play a tournament on a scenario and print its leaderboard. The same command again plays what is missing."""
+    from simarena.summary import coordinate
     from simarena.tournament_run import hold, plan
 
     loaded = loaded_scenario(scenario, scale, seat, set_, seed)
     options = dict(changed(text, "--option") for text in option or [])
     planned = plan(loaded, scenario, agents or [], format_, options | ({"games": games} if games else {}))
     if planned.left_out:
-        output.note(f"the sweep's first cell is played, {planned.left_out} are not; --set KEY=VALUE chooses another")
+        chosen = ", ".join(f"{axis}={coordinate(values[0])}" for axis, values in loaded.sweep.items())
+        output.note(f"sweep: playing {chosen}, one of {planned.left_out + 1} cells; --set KEY=VALUE holds another")
     held = hold(planned, out, settings(concurrency, quiet))
     if as_json:
         output.say_json(

@@ -38,14 +38,16 @@ def rate(
     from simarena.tournament_run import history, rated_by
 
     with open_run(run) as opened:
-        results = history(opened, where=dict(changed(text, "--where") for text in where or []))
+        cells = dict(changed(text, "--where") for text in where or [])
+        results = history(opened, where=cells)
+        graded = history(opened, where=cells, grades=True) if method == "reputation" else results
     if not results:
         output.note(f"{run} holds no finished match to rate" + (" in these cells" if where else ""))
         raise typer.Exit(1)
     ratings = fitted(results, confidence=confidence)
     agents = [row.agent for row in ratings.leaderboard]
     options = dict(changed(text, "--option") for text in option or [])
-    further = rated_by(method, results, agents, options) if method else {}
+    further = rated_by(method, graded, agents, options) if method else {}
     if as_json:
         output.say_json({"run": str(run), **ratings_json(ratings), **({method: further} if method else {})})
         return
