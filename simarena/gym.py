@@ -9,7 +9,8 @@ the learner reads and writes text.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gymnasium
@@ -21,8 +22,8 @@ from simarena.backends.scripted import ScriptedBackend
 from simarena.envs import make
 from simarena.envs.base import PhaseEnv
 from simarena.envs.compact import read_compact
-from simarena.errors import UnknownName
-from simarena.records import Completion, Request
+from simarena.errors import SimArenaError, UnknownName
+from simarena.records import Action, Completion, Request
 
 
 class SeatEnv(gymnasium.Env[Any, Any]):
@@ -46,19 +47,31 @@ class SeatEnv(gymnasium.Env[Any, Any]):
         if seat not in self.match.possible_agents:
             raise UnknownName("seat", seat, self.match.possible_agents)
         self.seat, self.compact, self.render_mode = seat, compact, render_mode
-        self.agents = {s: self._agent(s, others) for s in self.match.possible_agents if s != seat}
+        self.agents = self._cast(others)
         self.backends: dict[str, Backend] = {"scripted": ScriptedBackend(self._scripted), **(backends or {})}
+        for agent in self.agents.values():
+            if agent.backend not in self.backends:
+                raise SimArenaError(f"agent {agent.name!r} asks a backend: pass backends={{{agent.backend!r}: ...}}")
         kind = "compact" if compact else "action"
         self.action_space = self.match._space(kind, seat)
         self.observation_space = self.match._space("compact_observation" if compact else "observation", seat)
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._series, self._dealt = 0, 0
+
+    def _cast(self, others: Mapping[str, str | Agent]) -> dict[str, Agent]:
+        seats = self.match.possible_agents
+        known = {*seats, *map(self.match.role, seats)}
+        for name in others:
+            if name not in known:
+                raise UnknownName("seat or role", name, known)
+        return {seat: self._agent(seat, others) for seat in seats if seat != self.seat}
 
     def _agent(self, seat: str, others: Mapping[str, str | Agent]) -> Agent:
         role = self.match.role(seat)
-        if seat not in others and role not in others:
-            raise UnknownName("seat or role in others:", seat, others)
         agent = others.get(seat, others.get(role))
-        return ScriptedAgent(agent, agent) if isinstance(agent, str) else agent  # type: ignore[return-value]
+        if agent is None:
+            raise SimArenaError(f"nobody sits in {seat!r}: give others an agent or a policy for {seat!r} or {role!r}")
+        return ScriptedAgent(agent, agent) if isinstance(agent, str) else agent
 
     def _scripted(self, request: Request) -> str:
         seat = request.key.split("/")[1]
@@ -67,15 +80,26 @@ class SeatEnv(gymnasium.Env[Any, Any]):
         return agent.answer(request)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Deal a match and play it up to the seat's first turn."""
+        """Deal a match and play it up to the seat's first turn.
+
+        `seed` begins a series: the matches of later unseeded resets follow from it, and no two series share any.
+        """
         super().reset(seed=seed)
-        self.match.reset(seed, options)
+        self.match.reset(self._next_seed(seed), options)
         self._sittings: dict[str, Sitting] = {
             seat: agent.sit(seat, f"gym/{seat}", seeds.derive(self.match.seed)) for seat, agent in self.agents.items()
         }
         self._paid = 0.0
         self._play_others()
         return self._observation(), {}
+
+    def _next_seed(self, seed: int | None) -> int:
+        """Vector environments seed their copies s, s + 1, ...: counting up would deal the same matches in all."""
+        if seed is not None:
+            self._series, self._dealt = seed, 0
+            return seed
+        self._dealt += 1
+        return seeds.derive("gym", self._series, self._dealt)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take the seat's turn, then play the others until it is asked again or the match is over."""
@@ -100,7 +124,9 @@ class SeatEnv(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Give the event loop back; backends belong to the caller."""
-        self._loop.close()
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
 
     def _observation(self) -> dict[str, Any]:
         return self.match.observe_compact(self.seat) if self.compact else self.match.observe(self.seat)
@@ -108,8 +134,18 @@ class SeatEnv(gymnasium.Env[Any, Any]):
     def _play_others(self) -> None:
         while not self.match.over and self.match.agent_selection != self.seat:
             seat = self.match.agent_selection
-            act = self._sittings[seat].act(self.match.view(seat), self._ask)
-            self.match.step(self._loop.run_until_complete(act))
+            self.match.step(self._wait(self._sittings[seat].act(self.match.view(seat), self._ask)))
+
+    def _wait(self, act: Coroutine[Any, Any, Action]) -> Action:
+        """The end of `act`, on a loop of our own; in a thread where the caller (a notebook) runs a loop already."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._loop.run_until_complete(act)
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(self._loop.run_until_complete, act).result()
 
     async def _ask(self, request: Request) -> Completion:
         seat = request.key.split("/")[1]

@@ -17,11 +17,11 @@ def make(name: str, *, compact: bool = False, **params: Any) -> Any:
     return Compact(env)
 
 
-def make_parallel(name: str, **params: Any) -> Any:
+def make_parallel(name: str, *, compact: bool = False, **params: Any) -> Any:
     """The Parallel view of an environment whose phases are all simultaneous under these parameters."""
     from simarena.envs.parallel import ParallelView
 
-    return ParallelView(make(name, **params))
+    return ParallelView(make(name, compact=compact, **params))
 
 
 def register_all() -> None:

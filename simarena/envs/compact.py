@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
 from pettingzoo.utils.wrappers import BaseWrapper
 
 from simarena.envs.base import PhaseEnv
@@ -43,11 +44,25 @@ class Compact(BaseWrapper):
 def read_compact(env: PhaseEnv, seat: str, action: Any) -> Action:
     """A compact action as fields of the present phase; illegal where the space or the mask forbids it."""
     space = env._space("compact", seat)
-    if not space.contains(action):
-        return Action(None, "illegal", f"{action!r} is not in {space}")
-    if not allowed(space, env.compact_mask(seat), action):
-        return Action(None, "illegal", f"{action!r} is masked now")
-    return Action(env.compact_action(seat, action))
+    value = fitted(space, action)
+    if value is None:
+        return Action(None, "illegal", f"{str(action)[:200]!r} is not in {space}")
+    if not allowed(space, env.compact_mask(seat), value):
+        return Action(None, "illegal", f"{str(action)[:200]!r} is masked now")
+    return Action(env.compact_action(seat, value))
+
+
+def fitted(space: gymnasium.Space[Any], action: Any) -> Any:
+    """`action` as a value of `space`, lists and other number types included; None where it is none."""
+    try:
+        value = np.asarray(action)
+        fits = value.shape == space.shape and bool(np.all(value == value.astype(space.dtype)))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    value = value.astype(space.dtype) if fits else value
+    if not fits or not space.contains(value):
+        return None
+    return int(value) if isinstance(space, gymnasium.spaces.Discrete) else value
 
 
 def allowed(space: gymnasium.Space[Any], mask: Any, action: Any) -> bool:

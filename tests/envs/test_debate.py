@@ -346,7 +346,7 @@ def test_answers_are_listed_in_either_order_and_both_orders_average_out():
     ("fields", "outcome"),
     [
         ({"logprobs": [-1.0], "tokens": [1]}, "illegal"),
-        ({"logprobs": [float("nan"), -1.0], "tokens": [1, 1]}, "illegal"),
+        ({"logprobs": [float("nan"), -1.0], "tokens": [1, 1]}, "malformed"),
         ({"logprobs": [-1e300, 1e300], "tokens": [1, 1]}, "ok"),
         ({"logprobs": [math.log(0.9), math.log(0.1)], "tokens": [1, 1]}, "ok"),
     ],
