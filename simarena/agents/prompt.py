@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from simarena.reading import clean_value
+from simarena.reading import clean
 from simarena.records import Event, Message, View
 
 SchemaStyle = Literal["full", "brief", "none"]
@@ -38,13 +38,13 @@ def turn(view: View, style: SchemaStyle = "full") -> Message:
 
 def repair(error: str) -> Message:
     """Asks once more after a reply that could not be used."""
-    return Message("user", f"That reply could not be used: {error}. {REPLY_RULE}")
+    return Message("user", f"That reply could not be used: {' '.join(clean(error).split())}. {REPLY_RULE}")
 
 
 def event_line(event: Event) -> str:
     """One event on one line: who, what, and the content as JSON."""
     who = event.author or {"task": "task", "card": "your card"}.get(event.kind, f"note {event.kind}")
-    return f"{who}: {json.dumps(clean_value(event.data), ensure_ascii=False)}"
+    return f"{who}: {clean(json.dumps(event.data, ensure_ascii=False))}"
 
 
 def form(schema: dict[str, Any], style: SchemaStyle) -> str:
