@@ -125,7 +125,8 @@ def examine_cells(scenario: Scenario, params: type[BaseModel], source: yamlfile.
             return
     for part_ in PARTS:
         for role in getattr(scenario, part_):
-            if role not in seated:
+            held = source.elsewhere and (part_, role) not in source.elsewhere  # --set may leave a role without seats
+            if role not in seated and not held:
                 hint = yamlfile.suggestion(role, sorted(seated))
                 source.error((part_, role), f"{scenario.env} has no such role with these parameters{hint}")
 

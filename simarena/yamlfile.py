@@ -167,7 +167,8 @@ def refuse_deep(text: str, path: str) -> None:
     for event in yaml.parse(text, Loader=LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
+            mark: Any = event.start_mark
+            line, column = mark.line + 1, mark.column + 1
             raise ScenarioError(f"{path}:{line}:{column}: file: is nested deeper than {MAX_DEPTH} levels")
 
 
