@@ -33,7 +33,7 @@ KEPT_CONTROLS = "\n\t"
 class Fields(BaseModel):
     """Base of every action's fields. Surplus keys are dropped (they stay in the raw reply); types are enforced."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
 
 def clean(text: str) -> str:

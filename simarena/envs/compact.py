@@ -56,7 +56,8 @@ def fitted(space: gymnasium.Space[Any], action: Any) -> Any:
     """`action` as a value of `space`, lists and other number types included; None where it is none."""
     try:
         value = np.asarray(action)
-        fits = value.shape == space.shape and bool(np.all(value == value.astype(space.dtype)))
+        with np.errstate(all="ignore"):  # NaN and numbers out of range
+            fits = value.shape == space.shape and bool(np.all(value == value.astype(space.dtype)))
     except (ValueError, TypeError, OverflowError):
         return None
     value = value.astype(space.dtype) if fits else value
