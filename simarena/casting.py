@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from simarena import paths, yamlfile
 from simarena.agents.base import Agent, ScriptedAgent
-from simarena.agents.spec import LanguageSpec, ScriptedSpec, load_agent
+from simarena.agents.members import NO_VLLM, Entry, Member, Spec, member
+from simarena.agents.spec import LanguageSpec, ScriptedSpec
 from simarena.backends.base import Backend
 from simarena.backends.checkpoint import checked_folder, digest
 from simarena.backends.openai_options import OpenAIOptions, Secrets
 from simarena.backends.scripted import ScriptedBackend
-from simarena.backends.transformers import TransformersOptions
-from simarena.errors import MissingExtra, MissingModel, ScenarioError, SimArenaError
+from simarena.errors import MissingExtra, MissingModel, ScenarioError
 from simarena.identity import content_hash
 from simarena.ledger import Price
 from simarena.records import JSON, Request
-from simarena.registry import BACKENDS, lookup, lookup_policy, policy_names
+from simarena.registry import BACKENDS, lookup
 
-Spec = ScriptedSpec | LanguageSpec
-Entry = str | ScriptedSpec | LanguageSpec
-
-OPTIONS: dict[str, type[BaseModel]] = {"openai": OpenAIOptions, "transformers": TransformersOptions}
 COUNTED: dict[str, frozenset[str]] = {
     "transformers": frozenset({"dtype"}),
     "openai": frozenset({"base_url", "base_urls", "structured", "omit", "extra"}),
@@ -45,92 +38,6 @@ COUNTED: dict[str, frozenset[str]] = {
 EXTRAS = {"transformers": "transformers", "openai": "http"}
 MODULES = {"transformers": ("torch", "transformers", "safetensors", "jinja2", "peft"), "http": ("aiohttp", "tenacity")}
 """Extra -> modules that it brings and its backend needs."""
-
-NO_VLLM = (
-    "backend vllm is not part of this version; use backend: transformers with the same model, or backend: openai "
-    "with options.base_url of a server started by: vllm serve MODEL"
-)
-LONGEST_NAME = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An agent by name, and what it was described as."""
-
-    name: str
-    spec: Spec
-    folder: str = ""
-    """Where its file lies; paths in it are looked for there first."""
-    source: str = ""
-    """The file, or "" for an agent described in place."""
-
-
-# ---- names -----------------------------------------------------------------------------------------------------------
-
-
-def member(entry: Entry) -> Member:
-    """Who a roster entry is. ScenarioError for an unknown name and for a file that is wrong."""
-    if not isinstance(entry, str):
-        return Member(entry.name or own_name(entry), entry)
-    file = paths.find_agent(entry)
-    if file is not None:
-        spec = load_agent(file)
-        return Member(spec.name or file.stem, spec, str(file.parent), str(file))
-    if entry in policy_names():
-        return Member(entry, ScriptedSpec(policy=entry))
-    raise ScenarioError(unknown(entry))
-
-
-def unknown(name: str) -> str:
-    """What to say of a name that is neither an agent file's nor a policy's."""
-    near = get_close_matches(name, [*paths.agent_names(), *policy_names()], n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown agent or policy {name!r}{hint} (see: simarena list agents, simarena list policies)"
-
-
-def own_name(spec: Spec) -> str:
-    """A name for an agent that was given none: what it is, and what sets it apart."""
-    if isinstance(spec, LanguageSpec):
-        return Path(spec.adapter or spec.model).name
-    given = ",".join(f"{key}={json.dumps(value)}" for key, value in sorted(spec.params.items())).replace('"', "")
-    if len(given) > LONGEST_NAME or "|" in given:
-        given = content_hash(spec.params, 6)
-    return f"{spec.policy}({given})" if given else spec.policy
-
-
-def examine_entry(entry: Entry, source: yamlfile.Source, place: yamlfile.Place, note: str = "") -> None:
-    """Note what is wrong with an entry of a roster that stands at `place`."""
-    try:
-        found = member(entry)
-    except SimArenaError as error:
-        inside = "\n" in str(error) or ".yaml:" in str(error)
-        source.error(place, f"the agent's file is wrong:\n  {indented(error)}" if inside else f"{error}{note}")
-        return
-    if not found.source:
-        examine_spec(found.spec, source, place, note)
-        return
-    own = yamlfile.read(found.source)
-    examine_spec(found.spec, own)
-    if own.errors:
-        source.error(place, "the agent's file is wrong:\n  " + "\n  ".join(own.errors))
-
-
-def indented(error: Exception) -> str:
-    """An error of several lines as part of another."""
-    return str(error).replace("\n", "\n  ")
-
-
-def examine_spec(spec: Spec, source: yamlfile.Source, at: yamlfile.Place = (), note: str = "") -> None:
-    """Note what the agent's own model cannot see: the policy and its parameters, the backend's options."""
-    if isinstance(spec, ScriptedSpec):
-        try:
-            source.model(lookup_policy(spec.policy).Params, spec.params, (*at, "params"), note)
-        except SimArenaError:
-            source.error((*at, "policy"), unknown(spec.policy).replace("agent or policy", "policy"))
-    elif spec.backend == "vllm":
-        source.error((*at, "backend"), NO_VLLM)
-    else:
-        source.model(OPTIONS[spec.backend], spec.options, (*at, "options"), note)
 
 
 # ---- paths and identities --------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from importlib import metadata
 from pathlib import Path
 
 from simarena import __version__, paths
-from simarena.casting import EXTRAS, MODULES, Cast, member
+from simarena.agents.members import member
+from simarena.casting import EXTRAS, MODULES, Cast
 from simarena.errors import SimArenaError
 from simarena.provenance import provenance
 

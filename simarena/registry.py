@@ -45,6 +45,12 @@ BACKENDS: dict[str, str] = {
     "transformers": "simarena.backends.transformers:TransformersBackend",
 }
 
+OPTIONS: dict[str, str] = {
+    "openai": "simarena.backends.openai_options:OpenAIOptions",
+    "transformers": "simarena.backends.transformers:TransformersOptions",
+}
+"""Backend -> model of the options that an agent file may give it."""
+
 
 def lookup(table: Mapping[str, str], kind: str, name: str) -> Any:
     """The object that `name` stands for in `table`; UnknownName with a suggestion otherwise."""

@@ -244,6 +244,7 @@ def load(
     data = json.loads(json.dumps(source.data))
     for key, value in (scale_of(scenario, scale) if scale else {}).items():
         put(data, key, value)
+        source.place(parts_of(key), ("scale", scale, key))
     for key, value in (changes or {}).items():
         change(data, key, value)
         source.elsewhere[parts_of(key)] = f"--set {key}={json.dumps(value)}"

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from simarena import yamlfile
+from simarena.agents.members import examine_entry, member
 from simarena.agents.spec import LanguageSpec, ScriptedSpec, kind_of
-from simarena.casting import examine_entry, member
 from simarena.errors import SimArenaError
 from simarena.records import JSON
 from simarena.registry import ENVIRONMENTS, TASKS, lookup

@@ -55,6 +55,7 @@ class Held:
 
     folder: Path
     report: RunReport
+    results: list[Result]
     ratings: Ratings
     standing: list[str]
     """The format's own order, best first."""
@@ -109,7 +110,8 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     with open_run(folder) as run:
         results = history(run, what.agents)
     standing = what.format.standing(what.agents, results, seats=len(what.table.rated), seed=scenario.seed)
-    return Held(folder=folder, report=report, ratings=rate(results, agents=what.agents), standing=standing)
+    ratings = rate(results, agents=what.agents)
+    return Held(folder=folder, report=report, results=results, ratings=ratings, standing=standing)
 
 
 def history(

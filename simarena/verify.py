@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from simarena.casting import Member, member, role
+from simarena.agents.members import Member, member
+from simarena.casting import role
 from simarena.execution import Settings
 from simarena.records import JSON
 from simarena.scenario import Expectation, Scenario

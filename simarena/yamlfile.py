@@ -58,6 +58,16 @@ class Source:
             where = f"{self.path}:{line}:{column}"
         self.errors.append(f"{where}: {name}: {message}{note}")
 
+    def place(self, place: Place, standing: Place) -> None:
+        """Say that what is at `place` now is what stands at `standing` in the file."""
+        kept = {where: at for where, at in self.lines.items() if where[: len(place)] != place}
+        set_here = {
+            (*place, *where[len(standing) :]): at
+            for where, at in self.lines.items()
+            if where[: len(standing)] == standing
+        }
+        self.lines = kept | set_here
+
     def check(self) -> None:
         """Raise all errors at once."""
         if self.errors:

@@ -174,8 +174,8 @@ def found_file(name: str) -> Path:
 def check_file(path: Path) -> str:
     """Which kind of file it is; ScenarioError where it is wrong, at any of its scales."""
     from simarena import yamlfile
+    from simarena.agents.members import examine_spec
     from simarena.agents.spec import read_agent
-    from simarena.casting import examine_spec
     from simarena.scenario import load
 
     source = yamlfile.read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +55,7 @@ def run(
         output.say_json(study_json(found))
     else:
         show_study(loaded, found)
-    finish(found.report, found.folder)
+    finish(found.report, found.folder, next((r.match.id for r in found.results if r.status == "done"), ""), as_json)
 
 
 def tournament(
@@ -97,7 +98,7 @@ def tournament(
         show_ratings(held.ratings)
         if format_ not in ("round_robin", "adaptive"):
             output.say(f"order by {format_}: {', '.join(held.standing)}")
-    finish(held.report, held.folder)
+    finish(held.report, held.folder, held.results[0].match if held.results else "", as_json)
 
 
 def verify(
@@ -185,9 +186,12 @@ def seated(text: str) -> tuple[str, list[str]]:
     return role.strip(), agents
 
 
-def finish(report: RunReport, folder: Path) -> None:
-    """The last lines, and the exit code."""
+def finish(report: RunReport, folder: Path, match: str, as_json: bool) -> None:
+    """The last lines, and the exit code; with JSON they are beside the results."""
+    tell = output.note if as_json else output.say
+    sys.stdout.flush()
     output.note(report.summary())
-    output.note(f"run folder: {folder}")
-    output.note(f"open a transcript with: simarena show {folder} MATCH (simarena show {folder} lists them)")
+    tell(f"run folder: {folder}")
+    if match:
+        tell(f"open a transcript with: simarena show {folder} {match}")
     raise typer.Exit(report.exit_code)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from simarena.casting import Cast
     from simarena.store import Result, Run
 
+WIDEST = 80
+"""Characters of an error in a list of matches."""
+
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 MatchId = Annotated[str, typer.Argument(metavar="MATCH", help="A match's id, or the beginning of it.")]
 
@@ -142,7 +145,7 @@ def branch(
         output.say_json({"run": str(run), "report": report, "parent": family[0], "forks": family[1:]})
     else:
         compare_forks(family)
-    finish(report, run)
+    finish(report, run, family[-1].match.id, as_json)
 
 
 def compare_forks(family: list[Result]) -> None:
@@ -203,7 +206,11 @@ def list_matches(run: Run, as_json: bool) -> None:
     rows = []
     for result in results:
         seats = [seat for seat in result.match.seats if seat.rsplit("_", 1)[0] in rated] or list(result.match.seats)
-        sat = ", ".join(f"{result.match.seats[s]} {output.number(result.returns.get(s), 2)}" for s in seats)
+        played = result.status == "done"
+        sat = ", ".join(
+            result.match.seats[s] + (f" {output.number(result.returns.get(s), 2)}" if played else "") for s in seats
+        )
+        sat += f": {result.error}"[:WIDEST] if result.error else ""
         where = [coordinate(result.match.cell.get(axis)) for axis in axes]
         forked = f", fork of {result.match.parent}" if result.match.parent else ""
         rows.append([result.match.id, result.status + forked, str(result.match.task_seed), *where, sat])
@@ -232,6 +239,8 @@ def export(
         if out == "-":
             export_jsonl(opened, sys.stdout, completions=completions)
             return
-        with Path(out).open("w", encoding="utf-8", errors="surrogatepass") as file:
+        begun = Path(f"{out}.part")  # so that OUT is whole or not there
+        with begun.open("w", encoding="utf-8", errors="surrogatepass") as file:
             count = export_jsonl(opened, file, completions=completions)
+        begun.replace(out)
     output.note(f"{count} matches written to {out}")

@@ -33,7 +33,10 @@ def show_study(scenario: Scenario, study: Study) -> None:
         ],
     )
     agents = sorted({agent for row in rows for agent in row.returns})
-    output.table(["return", *heads], [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
+    if agents:
+        output.table(
+            ["return", *heads], [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents]
+        )
 
 
 def study_json(study: Study) -> dict[str, Any]:
