@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from simarena.errors import UnknownName
 from simarena.records import JSON, Completion, Event, Request, Trajectory
@@ -36,7 +36,7 @@ def transcript(record: Trajectory, seat: str = "") -> Iterator[str]:
     yield from heading(record, seat)
     outcomes = outcomes_of(record)
     phase = ""
-    for event in record.events:
+    for event in merged(record.events) if not seat else record.events:
         own = bool(event.author) and event.author == seat
         if seat and event.audience is not None and seat not in event.audience and not own:
             continue
@@ -46,6 +46,25 @@ def transcript(record: Trajectory, seat: str = "") -> Iterator[str]:
         yield from told(record, event, outcomes, seat)
     if not seat:
         yield from ending(record)
+
+
+def merged(events: Sequence[Event]) -> Iterator[Event]:
+    """The events, those that tell several seats the same thing one after another as one."""
+    last: Event | None = None
+    for event in events:
+        again = (
+            last is not None
+            and not event.author
+            and event._replace(seq=0, audience=()) == last._replace(seq=0, audience=())
+        )
+        if again and last is not None and last.audience is not None and event.audience is not None:
+            last = last._replace(audience=(*last.audience, *event.audience))
+            continue
+        if last is not None:
+            yield last
+        last = event
+    if last is not None:
+        yield last
 
 
 def heading(record: Trajectory, seat: str) -> Iterator[str]:

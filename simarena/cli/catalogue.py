@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def list_(
 
 
 def environments() -> Iterator[Line]:
-    """Environments by the first line of their class."""
+    """Environments."""
     from simarena.registry import ENVIRONMENTS
 
     return described(ENVIRONMENTS)
@@ -79,11 +80,9 @@ def formats() -> Iterator[Line]:
 
 
 def described(table: dict[str, str]) -> Iterator[Line]:
-    """The entries of a registry."""
-    from simarena.registry import lookup
-
-    for name in table:
-        yield name, first_line(lookup(table, "entry", name))
+    """The entries of a registry, by the first line of their files."""
+    for name, path in table.items():
+        yield name, first_line(import_module(path.partition(":")[0]))
 
 
 def policies() -> Iterator[Line]:
@@ -138,16 +137,21 @@ KINDS: dict[str, Callable[[], Iterator[Line]]] = {
 
 def validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Scenario and agent files, or shipped names.")],
+    as_json: AsJson = False,
 ) -> None:
     """Check files without playing: every error at once, as file:line:col: path: message."""
-    wrong = []
+    found: list[dict[str, object]] = []
     for name in files:
         try:
             path = found_file(name)
-            kind = check_file(path)
-            say(f"{path}: {kind} is valid")
+            found.append({"file": str(path), "kind": check_file(path), "errors": []})
         except SimArenaError as error:
-            wrong.append(str(error))
+            found.append({"file": name, "kind": "", "errors": str(error).split("\n")})
+        if found[-1]["kind"] and not as_json:
+            say(f"{found[-1]['file']}: {found[-1]['kind']} is valid")
+    if as_json:
+        output.say_json(found)
+    wrong = [str(error) for each in found for error in each["errors"]]  # type: ignore[attr-defined]
     if wrong:
         raise ScenarioError("\n".join(wrong))
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from simarena.tournament.ratings import Ratings, Row
 
 
+MOST_COLUMNS = 8
+"""Cells that stand side by side."""
+
+
 def show_study(scenario: Scenario, study: Study) -> None:
     """Measures by cell, and returns by agent."""
     from simarena.summary import coordinate
@@ -24,8 +28,9 @@ def show_study(scenario: Scenario, study: Study) -> None:
     names = names or sorted({name for row in rows for name in row.metrics})
     axes = list(scenario.sweep)
     heads = [", ".join(coordinate(row.cell[axis]) for axis in axes) or "all" for row in rows]
-    output.table(
-        [" x ".join(axes) or "measure", *heads],
+    grid(
+        " x ".join(axes) or "measure",
+        heads,
         [
             *([name, *(interval(row.metrics.get(name)) for row in rows)] for name in names),
             ["invalid turns", *(output.share(row.invalid_rate) for row in rows)],
@@ -34,9 +39,16 @@ def show_study(scenario: Scenario, study: Study) -> None:
     )
     agents = sorted({agent for row in rows for agent in row.returns})
     if agents:
-        output.table(
-            ["return", *heads], [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents]
-        )
+        grid("return", heads, [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
+
+
+def grid(corner: str, heads: list[str], rows: list[list[str]]) -> None:
+    """A table with a column per cell; with a line per cell where there are more than fit side by side."""
+    if len(heads) <= MOST_COLUMNS:
+        output.table([corner, *heads], rows)
+    else:
+        turned = [[head, *(row[n] for row in rows)] for n, head in enumerate(heads, start=1)]
+        output.table([corner, *(row[0] for row in rows)], turned)
 
 
 def study_json(study: Study) -> dict[str, Any]:
