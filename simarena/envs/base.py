@@ -98,7 +98,8 @@ class PhaseEnv(Faces, State):
         counts[outcome] = counts.get(outcome, 0) + 1
         self._steps += 1
         self._advance(seat, phase, (seat, fields, outcome, error))
-        if self.params.max_turns == self._steps and not self.over:
+        limit = self.params.max_turns
+        if limit is not None and self._steps >= limit and not self._buffer and not self.over:
             self._finish(truncated=True)
         self._settle()
 

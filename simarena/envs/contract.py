@@ -34,7 +34,7 @@ class Params(BaseModel):
     task_params: dict[str, JSON] = {}
     """The family's own parameters."""
     max_turns: PositiveInt | None = None
-    """Truncate the match after so many actions; None: play the whole script."""
+    """Truncate the match after so many actions, once no committed move waits to be revealed; None: play it all."""
 
 
 class Scored(reading.Fields):

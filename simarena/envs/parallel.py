@@ -42,8 +42,7 @@ class ParallelView(ParallelEnv):
         before = dict(self.match.returns)
         asked = self.match.to_move
         for seat in asked:
-            if not self.match.over:  # a limit on turns may cut a round short
-                self.face.step(actions.get(seat))
+            self.face.step(actions.get(seat))
         seats = self.agents
         rewards = {seat: self.match.returns[seat] - before[seat] for seat in seats}
         ended, cut = dict(self.match.terminations), dict(self.match.truncations)
