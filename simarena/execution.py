@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from simarena.casting import Cast
 from simarena.errors import StoreError
@@ -21,8 +22,13 @@ from simarena.scenario import Scenario
 from simarena.store import Run, Writer, open_run, start_run
 from simarena.store_file import FILE
 
-Rounds = Callable[[Run], Sequence[Match]]
-"""What to play next, looking at what is on record; empty: it is over. A round that comes again ends the run."""
+
+class Batch(Sized, Iterable[Match], Protocol):
+    """Matches that can be played at once, made when they are asked for."""
+
+
+Rounds = Callable[[Run], Batch]
+"""What to play next, looking at what is on record; empty: it is over."""
 
 AGENT = "agent/"
 """Under this prefix a run's notes hold each agent, for whoever casts it again."""
@@ -74,15 +80,13 @@ def execute(
 
 
 async def _execute(run: Writer, cast: Cast, rounds: Rounds, budget: Budget, settings: Settings) -> RunReport:
-    agents, asked = cast.agents(), set[str]()
-    reports: list[RunReport] = []
+    agents, reports = cast.agents(), list[RunReport]()
     async with cast.backends(agents) as backends:
-        while fresh := {match.id: match for match in rounds(run) if match.id not in asked}:
-            asked |= set(fresh)
+        while len(batch := rounds(run)):
             left = None if budget.seconds is None else max(budget.seconds - sum(r.seconds for r in reports), 1e-3)
             report = await rollout(
                 run,
-                list(fresh.values()),
+                batch,
                 agents,
                 backends,
                 concurrency=settings.concurrency,

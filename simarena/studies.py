@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from simarena.casting import Cast
-from simarena.execution import Settings, budget_of, execute, notes
+from simarena.execution import Batch, Settings, budget_of, execute, notes
 from simarena.identity import content_hash
 from simarena.ledger import RunReport
 from simarena.records import Match
@@ -31,6 +31,23 @@ class Study:
     cells: list[CellRow]
     results: list[Result]
     """Of the matches that were asked for; the folder may hold more."""
+
+
+class Chosen:
+    """The matches of a run, made one by one as they are asked for."""
+
+    def __init__(self, seated: Sequence[Table], cast: Cast, total: int) -> None:
+        self.seated, self.cast, self.total = seated, cast, total
+        self.places: dict[str, int] = {}
+        """Id -> place in the run, of those asked for so far."""
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[Match]:
+        for match in itertools.islice(matches(self.seated, self.cast.identities()), self.total):
+            self.places.setdefault(match.id, len(self.places))
+            yield match
 
 
 def tables(scenario: Scenario, cast: Cast) -> list[Table]:
@@ -77,10 +94,10 @@ def run_scenario(
     cast = Cast()
     seated = tables(scenario, cast)
     total = count if count is not None else scenario.data.size * task_matches(seated)
-    chosen: list[Match] = list(itertools.islice(matches(seated, cast.identities()), total))
+    chosen = Chosen(seated, cast, total)
     folder = folder or default_folder("run", name, scenario)
     about = notes("run", name, scenario, run_key("run", scenario))
-    rounds = iter([chosen])
+    rounds: Iterator[Batch] = iter([chosen])
     report = execute(
         folder,
         about,
@@ -89,14 +106,7 @@ def run_scenario(
         budget=budget_of(scenario),
         settings=settings,
     )
-    return study(folder, report, chosen)
-
-
-def study(folder: Path, report: RunReport, chosen: Sequence[Match]) -> Study:
-    """What `chosen` came to."""
-    ids = {match.id for match in chosen}
     with open_run(folder) as run:
-        results = [result for result in run.results() if result.match.id in ids and result.status != "open"]
-    order = {match.id: n for n, match in enumerate(chosen)}
-    results.sort(key=lambda result: order[result.match.id])
+        results = [r for r in run.results() if r.match.id in chosen.places and r.status != "open"]
+    results.sort(key=lambda result: chosen.places[result.match.id])
     return Study(folder=folder, report=report, cells=cell_rows(results), results=results)

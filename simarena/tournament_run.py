@@ -99,11 +99,19 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     scenario = what.scenario
     folder = folder or default_folder("tournament", what.name, scenario)
     about = notes("tournament", what.name, scenario, run_key("tournament", scenario))
+    asked: set[str] = set()
+
+    def rounds(run: Run) -> list[Match]:
+        """The next round without those that failed in this execution: asking again at once would not help."""
+        fresh = [match for match in round_of(what, history(run, what.agents)) if match.id not in asked]
+        asked.update(match.id for match in fresh)
+        return fresh
+
     report = execute(
         folder,
         about,
         what.cast,
-        lambda run: round_of(what, history(run, what.agents)),
+        rounds,
         budget=budget_of(scenario),
         settings=settings,
     )

@@ -45,6 +45,10 @@ def options(
     """Options of every command."""
 
 
+INTERRUPTED = 130
+"""Exit code of a process that Ctrl-C ended, as shells have it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: runs a command and exits with its code."""
     raise SystemExit(call(sys.argv[1:] if arguments is None else list(arguments)))
@@ -55,14 +59,15 @@ def call(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         result = typer.main.get_command(app).main(spread(arguments), prog_name="simarena", standalone_mode=False)
-        return result if isinstance(result, int) else 0
     except Exception as error:
         if debug:
             raise
         return failed(error)
     except KeyboardInterrupt:
+        result = INTERRUPTED
+    if result == INTERRUPTED:
         output.note("interrupted; the same command again goes on from here")
-        return 130
+    return result if isinstance(result, int) else 0
 
 
 def spread(arguments: list[str]) -> list[str]:
