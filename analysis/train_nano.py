@@ -1,6 +1,7 @@
 """Make the nano language models that ship under agents/nano, from nothing, with a fixed seed.
 
     python -m analysis.train_nano base                 corpus, tokenizer, base model
+    python -m analysis.train_nano more                 a second course for the base model
     python -m analysis.train_nano adapters             six LoRA adapters of it, each with a mixture of its own
     python -m analysis.train_nano exams                held-out scores into every meta.json
 
@@ -32,8 +33,9 @@ DRILLS = {"kks": 24_000, "arithmetic": 10_000, "trap_math": 10_000, "logic_chain
 SCENARIO_MATCHES = 600
 SCENARIO_TOKENS = 350_000
 """Of each scenario at most so many tokens are learnt from."""
-ADAPTER_DRILLS = 8_000
-ADAPTER_SCENARIO_MATCHES = 24
+MORE_DRILLS = {"kks": 40_000, "arithmetic": 24_000, "trap_math": 12_000, "logic_chain": 16_000, "story": 5_000}
+ADAPTER_DRILLS = 6_000
+ADAPTER_SCENARIO_MATCHES = 16
 
 Conversation = tuple[str, list[Message]]
 
@@ -43,9 +45,11 @@ def say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def gathered(drills: dict[str, int], scenario_matches: int, label: str = "") -> list[Conversation]:
+def gathered(
+    drills: dict[str, int], scenario_matches: int, label: str = "", settings: Any = courses.DRILLS
+) -> list[Conversation]:
     """The corpus, shuffled with the seed; corpora of different labels share no task."""
-    found = collect(courses.drills(drills) + courses.scenario_courses(scenario_matches), label)
+    found = collect(courses.drills(drills, settings) + courses.scenario_courses(scenario_matches), label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
     return found
@@ -85,8 +89,6 @@ def commit() -> str:
 
 def make_base(out: Path) -> None:
     """Corpus, tokenizer and base model."""
-    import torch
-
     from analysis.nano.tokenizer import train_tokenizer
 
     corpus = gathered(DRILLS, SCENARIO_MATCHES)
@@ -102,8 +104,7 @@ def make_base(out: Path) -> None:
     began = time.perf_counter()
     train(model, data, schedule, lambda m: say("  ".join(f"{k} {v:.4g}" for k, v in m.items())))
     folder = out / "base"
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_base(model, tokenizer, folder)
     meta = {
         "name": "nano-base",
         "parent": None,
@@ -116,6 +117,48 @@ def make_base(out: Path) -> None:
     write_meta(folder, meta)
 
 
+def make_more(out: Path) -> None:
+    """A second course for the base: the examined settings, many times over."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = out / "base"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
+    corpus = gathered(MORE_DRILLS, SCENARIO_MATCHES // 2, label="more/", settings=courses.EXAMINED)
+    data = encoded(tokenizer, corpus, cap=SCENARIO_TOKENS // 2)
+    schedule = Schedule(
+        tokens=sum(len(one.ids) for one in data), batch_tokens=8_000, learning_rate=1e-3, muon=0.01, seed=SEED + 100
+    )
+    say(f"base, second course: {schedule.tokens / 1e6:.1f}M tokens")
+    began = time.perf_counter()
+
+    def report(metrics: dict[str, float]) -> None:
+        say("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
+        if metrics["step"] % 200 == 0:
+            save_base(model, tokenizer, out / "running")
+
+    train(model, data, schedule, report)
+    save_base(model, tokenizer, folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    second = {
+        "data": {"sha256": corpus_hash(corpus), "drills": MORE_DRILLS, "scenario_matches": SCENARIO_MATCHES // 2},
+        "args": schedule_json(schedule),
+        "seconds": round(time.perf_counter() - began),
+        "commit": commit(),
+    }
+    write_meta(folder, {**meta, "second_course": second})
+
+
+def save_base(model: Any, tokenizer: Any, folder: Path) -> None:
+    """The weights in bfloat16, half the size, and the tokenizer."""
+    import copy
+
+    import torch
+
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def make_adapters(out: Path, only: str = "") -> None:
     """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario."""
     from peft import LoraConfig, get_peft_model
@@ -123,10 +166,10 @@ def make_adapters(out: Path, only: str = "") -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(out / "base")
     for number, (name, mixture) in enumerate(courses.MIXTURES.items()):
-        if only and name != only:
+        if only and name not in only.split(","):
             continue
         drills = {family: round(share * ADAPTER_DRILLS) for family, share in mixture.items() if share}
-        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/")
+        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/", settings=courses.EXAMINED)
         data = encoded(tokenizer, corpus)
         base = AutoModelForCausalLM.from_pretrained(out / "base", dtype="float32", use_safetensors=True)
         config = LoraConfig(
@@ -222,13 +265,15 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def main() -> None:
     """Run one step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=["base", "adapters", "exams"])
+    parser.add_argument("step", choices=["base", "more", "adapters", "exams"])
     parser.add_argument("--out", type=Path, default=Path("agents/nano"))
-    parser.add_argument("--only", default="", help="adapters: just this one")
+    parser.add_argument("--only", default="", help="adapters: just these, with commas between")
     parser.add_argument("--size", type=int, default=200, help="exams: questions a family")
     arguments = parser.parse_args()
     if arguments.step == "base":
         make_base(arguments.out)
+    elif arguments.step == "more":
+        make_more(arguments.out)
     elif arguments.step == "adapters":
         make_adapters(arguments.out, arguments.only)
     else:

@@ -26,6 +26,9 @@ DRILLS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """The settings that are practised: the examined one and its neighbours, so that rules are learnt and not questions."""
 
+EXAMINED = {family: (setting,) for family, setting in FAMILIES.items()}
+"""The examined settings alone."""
+
 KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
 GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)
 
@@ -85,7 +88,7 @@ SPECIAL: dict[str, dict[str, tuple[Teacher, ...]]] = {
 }
 
 
-def drills(matches: Mapping[str, int]) -> list[Course]:
+def drills(matches: Mapping[str, int], settings: Mapping[str, tuple[dict[str, Any], ...]] = DRILLS) -> list[Course]:
     """Questions answered by somebody who knows, with a reason and without: the bulk of what is learnt."""
     return [
         Course(
@@ -93,10 +96,10 @@ def drills(matches: Mapping[str, int]) -> list[Course]:
             env="arena",
             params={"task": family, "task_params": setting, "m": 3, "judging": "solve", "reasons": reasons},
             cast={"contestant_0": (KNOWING,), "contestant": (GUESSING,), "judge": (GUESSING,)},
-            matches=count // (2 * len(DRILLS[family])),
+            matches=count // (2 * len(settings[family])),
         )
         for family, count in matches.items()
-        for setting in DRILLS[family]
+        for setting in settings[family]
         for reasons in (True, False)
     ]
 

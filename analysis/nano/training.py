@@ -36,6 +36,8 @@ class Schedule:
     learning_rate: float = 2e-3
     warmup: float = 0.05
     """Share of the steps."""
+    muon: float = 0.0
+    """Learning rate of Muon for the hidden matrices; 0: AdamW for all."""
     weight_decay: float = 0.05
     clip: float = 1.0
     seed: int = 0
@@ -79,10 +81,10 @@ def batches(data: Sequence[Example], schedule: Schedule) -> Iterator[list[Exampl
 
 
 def cut(pool: Sequence[int], data: Sequence[Example], budget: int) -> Iterator[list[int]]:
-    """Consecutive places of `pool`, as many to a group as fit the budget when padded."""
+    """Consecutive places of `pool`, sorted by length, as many to a group as fit the budget when padded."""
     group: list[int] = []
     for place in pool:
-        if group and len(data[place].ids) * (len(group) + 1) > budget:
+        if group and rounded(len(data[place].ids)) * (len(group) + 1) > budget:
             yield group
             group = []
         group.append(place)
@@ -90,9 +92,14 @@ def cut(pool: Sequence[int], data: Sequence[Example], budget: int) -> Iterator[l
         yield group
 
 
+def rounded(size: int, step: int = 32) -> int:
+    """The next multiple of `step`: few different shapes, for which the CPU's kernels are made only once."""
+    return -(-size // step) * step
+
+
 def tensors(batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
     """Ids [rows, longest], and which of them are learnt. Padding is on the right, where causal attention ignores it."""
-    width = max(len(example.ids) for example in batch)
+    width = rounded(max(len(example.ids) for example in batch))
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     learn = torch.zeros(len(batch), width, dtype=torch.bool)
     for row, example in enumerate(batch):
@@ -105,36 +112,58 @@ def loss_of(model: Any, ids: Tensor, learn: Tensor) -> Tensor:
     """Mean negative log-probability of the learnt tokens, in nats; logits are made for these alone."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = inner.model(input_ids=ids, use_cache=False).last_hidden_state
-    logits = inner.lm_head(hidden[:, :-1][learn[:, 1:]])
-    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][learn[:, 1:]])
+    places = learn[:, 1:].reshape(-1).nonzero()[:, 0]
+    targets = ids[:, 1:].reshape(-1)[places]
+    surplus = rounded(len(places), 256) - len(places)
+    places = torch.nn.functional.pad(places, (0, surplus))
+    targets = torch.nn.functional.pad(targets, (0, surplus), value=-100)
+    logits = inner.lm_head(hidden[:, :-1].reshape(-1, hidden.shape[-1])[places])
+    return torch.nn.functional.cross_entropy(logits.float(), targets)
 
 
 def train(model: Any, data: Sequence[Example], schedule: Schedule, report: Callable[[dict[str, float]], None]) -> None:
     """AdamW with warm-up and cosine decay, bfloat16 matrix products, float32 weights."""
     torch.manual_seed(schedule.seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
-    )
+    optimizers = optimizers_for(model, schedule)
     model.train()
     spent, begun, mean = 0, time.perf_counter(), 0.0
     for step, batch in enumerate(batches(data, schedule)):
         done = spent / schedule.tokens
-        rate = schedule.learning_rate * rate_at(done, schedule.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        share = rate_at(done, schedule.warmup)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * group["peak"]
         ids, learn = tensors(batch)
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(model, ids, learn)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         spent += sum(len(example.ids) for example in batch)
         mean = loss.item() if step == 0 else 0.98 * mean + 0.02 * loss.item()
         if step % 50 == 49:
             report({"step": step + 1, "done": done, "loss": mean, "tokens/s": spent / (time.perf_counter() - begun)})
     model.eval()
+
+
+def optimizers_for(model: Any, schedule: Schedule) -> list[Any]:
+    """AdamW; where `muon` is set, Muon (orthogonalised momentum) for the hidden matrices and AdamW for the rest."""
+    found = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    hidden = [p for name, p in found if schedule.muon and p.ndim == 2 and "embed" not in name and "lm_head" not in name]
+    ours = {id(p) for p in hidden}
+    rest = [p for _, p in found if id(p) not in ours]
+    made: list[Any] = [
+        torch.optim.AdamW(rest, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay)
+    ]
+    if hidden:
+        made.append(torch.optim.Muon(hidden, lr=schedule.muon, weight_decay=schedule.weight_decay))
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return made
 
 
 def rate_at(done: float, warmup: float) -> float:
