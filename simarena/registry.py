@@ -9,10 +9,10 @@ from typing import Any
 from simarena.errors import UnknownName
 
 ENVIRONMENTS: dict[str, str] = {
-    "arena": "simarena.envs.arena:Arena",
-    "bargain": "simarena.envs.bargain:Bargain",
-    "debate": "simarena.envs.debate:Debate",
-    "roundtable": "simarena.envs.roundtable:Roundtable",
+    "arena": "simarena.envs.arena.env:Arena",
+    "bargain": "simarena.envs.bargain.env:Bargain",
+    "debate": "simarena.envs.debate.env:Debate",
+    "roundtable": "simarena.envs.roundtable.env:Roundtable",
 }
 
 TASKS: dict[str, str] = {
@@ -32,10 +32,10 @@ TASKS: dict[str, str] = {
 
 POLICIES: dict[str, str] = {
     "any": "simarena.agents.policies.anywhere",
-    "arena": "simarena.agents.policies.arena",
-    "bargain": "simarena.agents.policies.bargain",
-    "debate": "simarena.agents.policies.debate",
-    "roundtable": "simarena.agents.policies.roundtable",
+    "arena": "simarena.agents.policies.arena.policies",
+    "bargain": "simarena.agents.policies.bargain.policies",
+    "debate": "simarena.agents.policies.debate.policies",
+    "roundtable": "simarena.agents.policies.roundtable.policies",
 }
 """First part of a policy's name -> module whose POLICIES table holds the second part, as in "debate/honest"."""
 

@@ -28,8 +28,6 @@ def test_scores_are_read_from_the_fields_of_a_scoring_action() -> None:
     assert ask(lambda _: text, score=("yes", "no")).scores == ((-1.5, 3), (-2.0, 4))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"logprobs": [1], "tokens": [1]}', '{"logprobs": [1, 2]}']
-)
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"logprobs": [1], "tokens": [1]}', '{"logprobs": [1, 2]}'])
 def test_what_is_no_score_gives_none(text: str) -> None:
     assert ask(lambda _: text, score=("yes", "no")).scores == ()

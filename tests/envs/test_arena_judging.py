@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simarena.envs.arena_judging import (
+from simarena.envs.arena.judging import (
     Judgement,
     agreement,
     grades,

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from simarena import seeds
-from simarena.envs.arena import Arena
+from simarena.envs.arena.env import Arena
 from simarena.registry import lookup_policy
 from simarena.tasks.matrix import expected
 

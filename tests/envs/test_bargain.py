@@ -12,7 +12,7 @@ from pettingzoo.test import api_test, seed_test
 from pydantic import ValidationError
 
 from simarena.envs import make
-from simarena.envs.bargain import Bargain
+from simarena.envs.bargain.env import Bargain
 from simarena.tasks import measures
 
 SMALL = {"task_params": {"parties": 3, "issues": (3, 2), "points": 20}}

@@ -11,9 +11,9 @@ from pettingzoo.test import api_test, seed_test
 from pydantic import ValidationError
 
 from simarena import seeds
-from simarena.agents.policies.debate import REFERENCE
+from simarena.agents.policies.debate.policies import REFERENCE
 from simarena.envs.compact import Compact
-from simarena.envs.debate import Debate
+from simarena.envs.debate.env import Debate
 from simarena.errors import ScenarioError
 from simarena.registry import lookup_policy
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 import simarena
 from simarena import seeds
 from simarena.agents.policies.anywhere import Random
-from simarena.envs import roundtable_measures as measures
-from simarena.envs.roundtable import Roundtable
-from simarena.envs.roundtable_measures import Said
-from simarena.envs.roundtable_rules import TIT_FOR_TAT
+from simarena.envs.roundtable import measures
+from simarena.envs.roundtable.env import Roundtable
+from simarena.envs.roundtable.measures import Said
+from simarena.envs.roundtable.rules import TIT_FOR_TAT
 
 MAD = {"task": "trap_math", "n": 2, "structure": TIT_FOR_TAT, "discuss": "answer", "phases": ["per_item"], "depth": 2}
 MAIN = {
@@ -124,7 +124,7 @@ def test_measures_can_be_taken_wherever_the_match_is_cut(params):
         found = cut.metrics()
         baseline = {"baseline_accuracy", "baseline_solved", "gain_over_baseline", "sample_accuracy"}
         assert names - baseline <= set(found)
-        assert set(cut.truncations.values()) == {True}
+        assert set(cut.truncations.values()) == {cut._steps < whole._steps}  # a simultaneous phase is finished first
         assert all(0 <= found[key] <= 1 for key in found if key.endswith(("accuracy", "solved", "agreement", "rate")))
 
 

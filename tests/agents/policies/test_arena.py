@@ -7,10 +7,10 @@ import pytest
 from scipy.optimize import linprog
 
 from simarena import seeds
-from simarena.agents.policies import arena_expected as expected
-from simarena.agents.policies.arena import OPENINGS, POLICIES, REFERENCE, same
-from simarena.agents.policies.arena_solver import SOLVERS, knowledge
-from simarena.envs.arena import Arena
+from simarena.agents.policies.arena import expected
+from simarena.agents.policies.arena.policies import OPENINGS, POLICIES, REFERENCE, same
+from simarena.agents.policies.arena.solver import SOLVERS, knowledge
+from simarena.envs.arena.env import Arena
 from simarena.registry import TASKS, lookup, lookup_policy
 from simarena.tasks.skills import STYLES, Grader
 

@@ -5,9 +5,7 @@ import statistics
 import pytest
 
 from simarena import seeds
-from simarena.agents.policies import bargain as policies
-from simarena.agents.policies import bargain_expected as expected
-from simarena.agents.policies import bargain_words as words
+from simarena.agents.policies.bargain import expected, policies, words
 from simarena.envs import make
 from simarena.registry import lookup_policy
 from simarena.tasks import measures, scoresheets

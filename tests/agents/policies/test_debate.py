@@ -6,10 +6,10 @@ from statistics import fmean
 import pytest
 
 from simarena import seeds
-from simarena.agents.policies import debate_values as expected
-from simarena.agents.policies.debate import POLICIES
-from simarena.agents.policies.debate_reading import evidence
-from simarena.envs.debate import Debate
+from simarena.agents.policies.debate import values as expected
+from simarena.agents.policies.debate.policies import POLICIES
+from simarena.agents.policies.debate.reading import evidence
+from simarena.envs.debate.env import Debate
 from simarena.tasks.beliefs import matching
 from simarena.tasks.story import Story
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simarena import seeds
-from simarena.agents.policies import roundtable_expected as expected
-from simarena.agents.policies import roundtable_problem as problems
 from simarena.agents.policies.anywhere import Random
-from simarena.agents.policies.roundtable import POLICIES, REFERENCE
-from simarena.envs.roundtable import Roundtable
-from simarena.envs.roundtable_rules import TIT_FOR_TAT
+from simarena.agents.policies.roundtable import expected
+from simarena.agents.policies.roundtable import problem as problems
+from simarena.agents.policies.roundtable.policies import POLICIES, REFERENCE
+from simarena.envs.roundtable.env import Roundtable
+from simarena.envs.roundtable.rules import TIT_FOR_TAT
 from simarena.registry import TASKS, lookup
 from simarena.tasks.kks import KnightKnaveSpy, check_reason
 

@@ -1,0 +1,1 @@
+"""Reference policies of arena, with their expected values."""

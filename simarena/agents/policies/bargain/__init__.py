@@ -1,0 +1,1 @@
+"""Reference policies of bargain, with their expected values."""

@@ -1,0 +1,1 @@
+"""Reference policies of debate, with their expected values."""

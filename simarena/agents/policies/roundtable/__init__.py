@@ -1,0 +1,1 @@
+"""Reference policies of roundtable, with their expected values."""

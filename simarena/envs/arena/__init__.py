@@ -1,0 +1,1 @@
+"""arena: contests whose answers are judged: duels, panels, populations, matrix games."""

@@ -1,0 +1,1 @@
+"""bargain: negotiation over score sheets and over packages of measures."""

@@ -1,0 +1,1 @@
+"""debate: debates before a judge, in six protocols."""

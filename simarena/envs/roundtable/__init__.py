@@ -1,0 +1,1 @@
+"""roundtable: solvers who discuss one task."""
