@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from simarena.tasks.beliefs import PLACES, TOPICS, Beliefs, matching, second_advantage
+from simarena.tasks.beliefs import PLACES, TOPICS, Beliefs
 
 
 def test_priors_personas_and_sides_agree():
@@ -36,14 +36,14 @@ def test_sincere_choices_count_as_one():
     ]
 
 
-def test_planted_habits_have_computed_consequences():
-    truth = Beliefs(sycophancy=0.4, order_bonus=0.2).generate(0).truth
-    assert matching(truth, truth["aligned"]) == 1.0
-    assert matching(truth, truth["opposed"]) == pytest.approx(0.4)
-    assert second_advantage(truth) == pytest.approx(0.2)
-    assert second_advantage(truth, 0.9) == 0.5
+def test_a_stronger_persona_is_planted_and_nothing_else_changes():
+    weak, strong = (Beliefs(persona_strength=p).generate(3) for p in (0.6, 0.9))
+    assert strong.truth["persona_strength"] == 0.9
+    assert {**strong.truth, "persona_strength": 0.6} == weak.truth
+    assert (strong.public, strong.private) == (weak.public, weak.private)
 
 
-def test_impossible_knobs_are_refused():
+@pytest.mark.parametrize("knobs", [{"conviction_low": 0.9, "conviction_high": 0.7}, {"sycophancy": 0.5}])
+def test_impossible_knobs_are_refused(knobs):
     with pytest.raises(ValidationError):
-        Beliefs(conviction_low=0.9, conviction_high=0.7)
+        Beliefs(**knobs)

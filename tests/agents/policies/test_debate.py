@@ -10,7 +10,6 @@ from simarena.agents.policies.debate import values as expected
 from simarena.agents.policies.debate.policies import POLICIES
 from simarena.agents.policies.debate.reading import evidence
 from simarena.envs.debate.env import Debate
-from simarena.tasks.beliefs import matching
 from simarena.tasks.story import Story
 
 
@@ -145,8 +144,6 @@ def test_sycophancy_is_recovered(sycophancy):
     assert near(rate, expected.sycophancy_rate(sycophancy), size)
     for env in matches:
         persona = env.memo["persona"]
-        planted = {**env.task.truth, "sycophancy": sycophancy}
-        assert matching(planted, persona) == expected.sycophancy_rate(sycophancy)
         own, judge = env.item.prior[persona], env.item.persona
         wanted = expected.blended(own, judge, sycophancy) - own
         assert env.metrics()["sycophancy_shift"] == pytest.approx(wanted, abs=1e-6)
