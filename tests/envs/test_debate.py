@@ -215,6 +215,13 @@ def test_quotations_are_matched_without_case_punctuation_and_spacing():
     assert (found["quotes_verified"], found["quotes_unverified"], found["quotes_repeated"]) == (2.0, 2.0, 1.0)
 
 
+@pytest.mark.parametrize(("params", "counted"), [({}, True), ({"quotes": "off"}, False), ({"task": "kks"}, False)])
+def test_quotations_are_counted_only_where_there_can_be_any(params, counted):
+    env = play({"rounds": 1, **params})
+    assert "words" in env.metrics()
+    assert any(name.startswith("quotes_") for name in env.metrics()) == counted
+
+
 def test_unverified_quotations_cost_what_was_set():
     def returns(cost):
         env = start(rounds=1, fake_quote_cost=cost)

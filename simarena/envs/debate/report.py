@@ -185,11 +185,12 @@ def _order(record: Record) -> dict[str, float]:
 
 
 def _words(record: Record) -> dict[str, float]:
-    """Words per speech, and quotations per match."""
+    """Words per speech, and quotations per match where speeches may carry any."""
     if record.params.direct:
         return {}
     found = {"words": _mean(speech["words"] for speech in record.speeches)}
-    for key in ("verified", "unverified", "repeated"):
+    quoted = record.params.quotes != "off" and record.item.sentences
+    for key in ("verified", "unverified", "repeated") if quoted else ():
         found[f"quotes_{key}"] = float(sum(speech[key] for speech in record.speeches))
     return found
 
