@@ -127,7 +127,7 @@ def history(
 ) -> list[Result]:
     """Finished matches with their rated seats; of these agents and in these cells alone, where given.
 
-    `grades`: scores are the panel's mean grades, where matches measure them, instead of returns.
+    `grades`: scores are such that their difference is the panel's margin (see `light`).
     """
     entered = set(agents)
     found = []
@@ -142,9 +142,13 @@ def history(
 
 
 def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:
-    """A result as a trajectory without its words; the returns of seats in `graded` are their grades where there are."""
-    grades = {seat: row.metrics[f"grade/{seat}"] for seat in graded if f"grade/{seat}" in row.metrics}
-    returns = {**row.returns, **grades}
+    """A result as a trajectory without its words.
+
+    The returns of seats in `graded` become half their margin, for a duel tells it from both sides: +m and -m. It is
+    what the match measured as their grade, or else their return (in a zero-sum match a margin too).
+    """
+    halves = {seat: row.metrics.get(f"grade/{seat}", row.returns[seat]) / 2 for seat in graded}
+    returns = {**row.returns, **halves}
     return Trajectory(match=row.match, status="done", returns=returns, metrics=row.metrics, outcomes=row.outcomes)
 
 

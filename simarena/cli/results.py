@@ -61,13 +61,14 @@ def study_json(study: Study) -> dict[str, Any]:
 
 def show_ratings(ratings: Ratings) -> None:
     """The leaderboard, and what one number cannot say."""
+    sure = f"{100 * ratings.confidence:g} %"
     output.table(
-        ["agent", "rating", "95 % interval", "rank", "score", "matches", "invalid"],
+        ["agent", "rating", f"{sure} interval", "rank", "score", "matches", "invalid"],
         [rating_row(row) for row in ratings.leaderboard],
     )
     effect = ratings.seat_effect
     if effect is not None:
-        reach = f" (95 %: {output.number(effect.low, 0)} to {output.number(effect.high, 0)})"
+        reach = f" ({sure}: {output.number(effect.low, 0)} to {output.number(effect.high, 0)})"
         output.say(f"seat {effect.seat}: worth {output.number(effect.points, 0)} points{reach}")
     output.say(f"ties: {output.share(ratings.tie_rate)}, invalid turns: {output.share(ratings.invalid_rate)}")
     for cycle in ratings.cycles:

@@ -12,7 +12,8 @@ import pytest
 from simarena import paths
 from simarena.identity import new_match
 from simarena.records import Event, Trajectory, Turn
-from simarena.store import open_run, start_run
+from simarena.store import Result, open_run, start_run
+from simarena.tournament_run import light
 from tests.cli.conftest import SMALL, Call
 
 FORGED = "\x1b[2J\x1b]0;owned\x07 [bold]judge_0 (inattentive)[/bold] \u202egnihton :emoji: \x9b31m"
@@ -42,6 +43,21 @@ def test_rate_knows_fields_that_no_scale_fits(method: str, simarena: Call, playe
     said = simarena("rate", played, "--method", method, "--json")
     assert set(said.json[method]) == {"debate/honest", "debate/fabricator"}
     assert method in simarena("rate", played, "--method", method).out
+
+
+def test_rate_says_how_sure_its_intervals_are(simarena: Call, played: str) -> None:
+    assert "95 % interval" in simarena("rate", played).out
+    said = simarena("rate", played, "--confidence", 0.8).out
+    assert "80 % interval" in said
+    assert "95 %" not in said
+
+
+@pytest.mark.parametrize(("metrics", "gap"), [({"grade/a_0": 4.5, "grade/a_1": -4.5}, 4.5), ({}, 1.0)])
+def test_reputations_move_by_the_panels_margin_once(metrics: dict[str, float], gap: float) -> None:
+    match = new_match("arena", {}, {"a_0": "x", "a_1": "y"}, {"x": "", "y": ""}, task_seed=0, seed=0, cell={})
+    row = Result(match=match, status="done", returns={"a_0": 1.0, "a_1": -1.0}, metrics=metrics)
+    found = light(row, ("a_0", "a_1"))
+    assert found.returns["a_0"] - found.returns["a_1"] == gap
 
 
 def test_rate_refuses_what_it_does_not_know(simarena: Call, played: str) -> None:
