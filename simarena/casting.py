@@ -2,7 +2,7 @@
 
 In: roster entries. Out: a Cast. An agent is identified by the content of its file and of its weights, so that two
 agents of one name never share a match. Backends are opened when a run begins and only for agents that sit in it; agents
-of one base model, or of one endpoint with the same options, share one. Knows no scenario, match or run.
+of one base model, or of one endpoint, with the same options but for prices share one. Knows no scenario, match or run.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def role(who: Member) -> Role:
         if spec.adapter is not None:
             adapter = located(who, spec.adapter, "adapter", "adapter_config.json")
             content["adapter"] = digest(Path(adapter))
-    key = f"{spec.backend}/{content_hash([shared, options], 8)}"
+    priceless = {name: value for name, value in options.items() if not name.startswith("price_")}
+    key = f"{spec.backend}/{content_hash([shared, priceless], 8)}"
     return Role(who, content_hash(content), key, model, adapter, options)
 
 

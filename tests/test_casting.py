@@ -94,6 +94,19 @@ def test_weights_are_part_of_an_identity_and_their_place_is_not(here: Path) -> N
     assert one.model == "one", "paths on record are as seen from here"
 
 
+def test_how_text_becomes_tokens_is_part_of_an_identity(here: Path) -> None:
+    checkpoint(here / "one")
+    agent_file(here, "one", backend="transformers", model="one")
+    seen = {role(member("one")).identity}
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        for text in ("{}", '{"x": 1}'):
+            (here / "one" / name).write_text(text)
+            seen.add(role(member("one")).identity)
+    (here / "one/README.md").write_text("says nothing to a model")
+    assert role(member("one")).identity in seen
+    assert len(seen) == 7
+
+
 def test_paths_are_looked_for_beside_the_agents_file_first(here: Path) -> None:
     checkpoint(here / "nano")
     agent_file(here, "a", backend="transformers", model="nano")
@@ -153,6 +166,18 @@ def test_a_key_that_is_not_set_is_missed_before_anything_is_played() -> None:
 def test_prices_come_from_the_backends_options() -> None:
     cast = Cast([server("s", price_prompt=2, price_completion=3), "any/random"])
     assert cast.prices() == {"s": Price(prompt=2, completion=3)}
+
+
+def test_agents_of_one_base_share_it_whatever_they_cost(here: Path) -> None:
+    checkpoint(here / "base")
+    free = LanguageSpec(name="free", backend="transformers", model="base")
+    paid = LanguageSpec(name="paid", backend="transformers", model="base", options={"price_completion": 3})
+    cast = Cast([free, paid])
+    assert cast.prices() == {"paid": Price(completion=3)}
+    assert cast.roles["free"].backend == cast.roles["paid"].backend
+    source = yamlfile.Source("x")
+    examine_spec(paid, source)
+    assert not source.errors
 
 
 def test_one_name_stands_for_one_agent() -> None:

@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 DIGEST_LIMIT = 1 << 30
 """Weights up to this many bytes are hashed whole for a version; of larger files the first megabyte and the size."""
 
-HEARSAY = ("_name_or_path", "base_model_name_or_path", "transformers_version", "peft_version")
+HEARSAY = ("_name_or_path", "name_or_path", "base_model_name_or_path", "transformers_version", "peft_version")
 """Settings that say where weights came from and change nothing in what they compute."""
+
+READING = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+"""Files that, beside `*config.json`, decide which tokens a model is shown for a text."""
 
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 
@@ -99,7 +111,7 @@ def checked_folder(where: str, config: str) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """Twelve hex digits that change when the weights do, or what is computed with them."""
+    """Twelve hex digits that change when the weights do, or what is computed with them, or how text becomes tokens."""
     total = hashlib.sha256()
     for path in sorted(folder.glob("*config.json")):
         try:
@@ -108,6 +120,9 @@ def digest(folder: Path) -> str:
             raise MissingModel(f"{path} is not JSON: {error}") from error
         known = {key: value for key, value in settings.items() if key not in HEARSAY}
         total.update(json.dumps([path.name, known], sort_keys=True).encode())
+    for path in (folder / name for name in READING if (folder / name).is_file()):
+        total.update(f"{path.name}{path.stat().st_size}".encode())
+        total.update(path.read_bytes())
     for path in sorted(folder.glob("*.safetensors")):
         size = path.stat().st_size
         total.update(f"{path.name}{size}".encode())

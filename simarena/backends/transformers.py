@@ -38,6 +38,8 @@ class TransformersOptions(BaseModel):
         default=512, description="Memory for what was computed of conversations so far; 0 reads each prompt anew."
     )
     threads: NonNegativeInt = Field(default=0, description="CPU threads of torch; 0 leaves torch's own choice.")
+    price_prompt: float = Field(default=0.0, ge=0, description="Money per million prompt tokens, for budget.money.")
+    price_completion: float = Field(default=0.0, ge=0, description="Money per million completion tokens.")
 
 
 @dataclass(slots=True, eq=False)
