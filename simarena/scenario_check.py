@@ -20,6 +20,9 @@ from simarena.registry import ENVIRONMENTS, TASKS, lookup
 from simarena.scenario import PARTS, TOP, Cell, Data, Scenario, parts_of, ready_cell
 from simarena.yamlfile import longest
 
+PER_RUN = ("seed", "size")
+"""Keys of `data` that are one for the whole run: cells share their tasks."""
+
 
 def examine_data(data: Mapping[str, Any], source: yamlfile.Source) -> None:
     """Note what is wrong with single values, whether or not the file as a whole is a scenario."""
@@ -93,8 +96,16 @@ def examine_axis(scenario: Scenario, params: type[BaseModel], axis: str, source:
         source.error(place, f"no role {rest[0]!r}{yamlfile.suggestion(rest[0], sorted(getattr(scenario, first)))}")
     elif first == "data" and rest and rest[0] not in Data.model_fields:
         source.error(place, f"unknown key{yamlfile.suggestion(rest[0], sorted(Data.model_fields))}")
+    elif first == "data" and (fixed := per_run(rest, scenario.sweep[axis])):
+        source.error(place, f"data.{fixed} cannot be varied: all cells play the same tasks; set it under data or scale")
     elif first in TOP - {"params", "data", "probes", *PARTS}:
         source.error(place, f"{first} cannot be varied; parameters, data, roster, judges and probes can")
+
+
+def per_run(rest: list[str], values: list[JSON]) -> str:
+    """A key that no axis can vary but this one (`data`, or `data.` and `rest`) tries to; "" where there is none."""
+    keys = set(rest[:1]) or {key for value in values if isinstance(value, dict) for key in value}
+    return next((key for key in PER_RUN if key in keys), "")
 
 
 def examine_expectations(scenario: Scenario, source: yamlfile.Source) -> None:
@@ -146,6 +157,8 @@ def examine_cell(
     before = len(source.errors)
     for axis, value in cell.items():  # a value that is wrong is told where it stands: in the sweep
         source.moved[parts_of(axis)] = ("sweep", axis, scenario.sweep[axis].index(value))
+    if scenario.probes or ("probes",) in source.moved:  # a parameter with a place of its own in the file
+        source.moved["params", "probes"] = source.moved.get(("probes",), ("probes",))
     try:
         here = examined(scenario, params, cell, source, names)
         if here is None or len(source.errors) > before:
@@ -172,7 +185,11 @@ def examined(
         return None
     family = lookup(TASKS, "task family", here.data.task)
     source.model(family.Params, here.data.params, ("data", "params"), noted(cell, "data"))
-    source.model(params, here.env_params(), ("params",), noted(cell, "params"))
+    values = here.env_params()
+    if here.probes and "probes" not in params.model_fields:
+        source.error(("probes",), f"{here.env} has none to switch on")
+        del values["probes"]
+    source.model(params, values, ("params",), noted(cell, "params"))
     for name in PARTS:
         for role, agents in getattr(here, name).items():
             for n, entry in enumerate(agents if isinstance(agents, list) else ()):

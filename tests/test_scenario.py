@@ -116,6 +116,11 @@ MISTAKES = {
     ("[debate, consultancy]", "[]"): "8:1: sweep: protocol: give a value at least",
     ("judge: [debate/quote_counter]", "judge: some"): "7:3: judges.judge: Input should be 'rest' (got 'some')",
     ("sweep: {", "sweep: {metrics: [[a]], "): "8:9: sweep.metrics: metrics cannot be varied",
+    ("sweep: {", "sweep: {data.size: [1, 3], "): "8:9: sweep.data.size: data.size cannot be varied: all cells play",
+    ("sweep: {", "sweep: {data.seed: [1, 3], "): "8:9: sweep.data.seed: data.seed cannot be varied",
+    ("sweep: {", "sweep: {data: [{task: story, size: 3}], "): "8:9: sweep.data: data.size cannot be varied",
+    ("judges:\n", "probes: [nonsense]\njudges:\n"): "6:1: probes: debate has none to switch on",
+    ("sweep: {", "sweep: {probes: [[], [nonsense]], "): "8:22: sweep.probes.1: debate has none to switch on",
 }
 
 
@@ -123,6 +128,21 @@ MISTAKES = {
 def test_each_mistake_is_told_where_it_stands(change: tuple[str, str], told: str, tmp_path: Path) -> None:
     lines = wrong(tmp_path, change)
     assert any(line.startswith(f"s.yaml:{told}") for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("probes: [samples]", "probes: [sample]", "19:10: probes.0: "),
+        ("n: [2, 3]", "probes: [[x]]", "21:13: sweep.probes.0.0: "),
+    ],
+)
+def test_a_wrong_probe_is_told_where_it_stands(old: str, new: str, told: str, tmp_path: Path) -> None:
+    text = paths.find_scenario("du_society_of_minds").read_text()
+    with pytest.raises(ScenarioError, match="Input should be 'samples'") as found:
+        load(saved(tmp_path, text, **{old: new}))
+    assert told in str(found.value)
+    assert "params" not in str(found.value)
 
 
 def test_many_mistakes_are_told_at_once(tmp_path: Path) -> None:
