@@ -6,7 +6,7 @@ compared, they are paired by task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from simarena.casting import role
 from simarena.execution import Settings
 from simarena.records import JSON
 from simarena.scenario import Expectation, Scenario
+from simarena.scenario_check import singly
 from simarena.store import Result
 from simarena.studies import Study, run_scenario
 from simarena.summary import Mean, coordinate, matching, mean, task_means
@@ -37,17 +38,25 @@ class Check:
     """The mean, or the difference of the two means; None: nothing was measured."""
     why: str = ""
     """Why nothing was measured."""
+    skipped: bool = False
+    """It is about cells that this call does not play: neither passed nor failed."""
 
 
-def verify(scenario: Scenario, name: str, folder: Path, settings: Settings | None = None) -> tuple[Study, list[Check]]:
-    """Play a scenario and check what it expects."""
+def verify(
+    scenario: Scenario, name: str, folder: Path, settings: Settings | None = None, held: Collection[str] = ()
+) -> tuple[Study, list[Check]]:
+    """Play a scenario and check what it expects; `held`: axes of its sweep that were fixed from outside."""
     study = run_scenario(scenario, name, folder, settings=settings)
-    return study, [check(expectation, study.results) for expectation in scenario.expect]
+    return study, [check(expectation, study.results, held) for expectation in scenario.expect]
 
 
-def check(expected: Expectation, results: Sequence[Result]) -> Check:
+def check(expected: Expectation, results: Sequence[Result], held: Collection[str] = ()) -> Check:
     """One expectation against what was measured."""
     said = words(expected)
+    fixed = sorted({*expected.where, *(expected.higher or {}), *(expected.than or {})} & set(held))
+    if fixed:
+        why = f"{', '.join(fixed)} does not vary here"
+        return Check(metric=expected.metric, passed=False, said=said, found=None, why=why, skipped=True)
     if expected.higher is not None:
         return ordering(expected, results, said)
     found = measured(results, expected.where, expected.metric)
@@ -108,8 +117,9 @@ def cells(where: Mapping[str, JSON]) -> str:
 
 def toy(scenario: Scenario) -> bool:
     """Whether only scripted policies and tiny models play: that a mechanism works says nothing about large ones."""
-    parts = [agents for part in (scenario.roster, scenario.judges) for agents in part.values() if agents != "rest"]
-    return all(small(member(entry)) for agents in parts for entry in agents)
+    cells = [scenario.at(cell) for cell in singly(scenario)]
+    parts = [agents for here in cells for part in (here.roster, here.judges) for agents in part.values()]
+    return all(small(member(entry)) for agents in parts if isinstance(agents, list) for entry in agents)
 
 
 def small(who: Member) -> bool:

@@ -13,7 +13,9 @@ import pytest
 
 from simarena import paths
 from simarena.lock import Lock
+from simarena.scenario import load
 from simarena.store import open_run
+from simarena.verify import toy
 from tests.cli.conftest import SMALL, Call
 
 MAIN = [sys.executable, "-c", "from simarena.cli import main; main()"]
@@ -111,6 +113,42 @@ def test_verify_passes_and_fails_by_the_scenarios_own_words(simarena: Call, tmp_
     assert not any(check["passed"] for check in checks)
     assert "they measured" in checks[0]["why"]
     assert checks[1]["found"]["mean"] > 0.9
+
+
+SWEPT = """\
+env: debate
+params: {rounds: 1}
+data: {task: story, params: {sentences: 6}, size: 2}
+roster: {debater: [debate/honest]}
+judges: {judge: [debate/quote_counter]}
+sweep: {judges.judge: [[debate/quote_counter], [any/silent]]}
+expect:
+  - {metric: accuracy, min: 0}
+  - {metric: accuracy, where: {judges.judge: [any/silent]}, min: 0.4}
+"""
+
+
+def test_verify_skips_checks_of_an_axis_that_is_held_from_outside(simarena: Call, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SWEPT)
+    said = simarena("verify", "s.yaml", "--seat", "judge=any/random")
+    assert said.code == 0
+    assert "skip" in said.out
+    assert "judges.judge does not vary here" in said.out
+    checks = simarena("verify", "s.yaml", "--seat", "judge=any/random", "--json").json[0]["checks"]
+    assert [(check["passed"], check["skipped"]) for check in checks] == [(True, False), (False, True)]
+    checks = simarena("verify", "s.yaml", "--json").json[0]["checks"]
+    assert [check["skipped"] for check in checks] == [False, False]
+
+
+def test_toys_are_known_by_everyone_who_sits_in_any_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/x.yaml").write_text("{backend: openai, model: m, options: {base_url: 'http://localhost:1/v1'}}")
+    (tmp_path / "s.yaml").write_text(SWEPT)
+    assert toy(load("s.yaml"))
+    for scripted in ("debate/honest", "any/silent"):
+        (tmp_path / "s.yaml").write_text(SWEPT.replace(scripted, "x"))
+        assert not toy(load("s.yaml"))
 
 
 @pytest.mark.parametrize("name", paths.scenario_names())
