@@ -105,6 +105,8 @@ def words(expected: Expectation) -> str:
         return (
             f"{expected.metric} higher with {cells(expected.higher)} than with {cells(expected.than or {})}{by}{where}"
         )
+    if expected.min is not None and expected.min == expected.max:
+        return f"{expected.metric} exactly {expected.min:g}{where}"
     low = f"at least {expected.min:g}" if expected.min is not None else ""
     high = f"at most {expected.max:g}" if expected.max is not None else ""
     return f"{expected.metric} {' and '.join(filter(None, (low, high)))}{where}"

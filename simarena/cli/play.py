@@ -136,7 +136,8 @@ def verified(name: str, scale: str, seat: list[str] | None, out: Path, concurren
     study, found = checks.verify(scenario, name, out / label(name), settings(concurrency, True), held)
     toy = checks.toy(scenario)
     if show:
-        output.say(f"{name}: {scenario.provenance}" + (" [toy: scripted or tiny agents]" if toy else ""))
+        source = "a study of its own" if scenario.provenance == "own" else scenario.provenance
+        output.say(f"{name}: {source}" + (" [toy: scripted or tiny agents]" if toy else ""))
         for each in found:
             value = each.why or interval(each.found)
             word = "skip" if each.skipped else "pass" if each.passed else "FAIL"

@@ -13,9 +13,9 @@ import pytest
 
 from simarena import paths
 from simarena.lock import Lock
-from simarena.scenario import load
+from simarena.scenario import Expectation, load
 from simarena.store import open_run
-from simarena.verify import toy
+from simarena.verify import toy, words
 from tests.cli.conftest import SMALL, Call
 
 MAIN = [sys.executable, "-c", "from simarena.cli import main; main()"]
@@ -138,6 +138,12 @@ def test_verify_skips_checks_of_an_axis_that_is_held_from_outside(simarena: Call
     assert [(check["passed"], check["skipped"]) for check in checks] == [(True, False), (False, True)]
     checks = simarena("verify", "s.yaml", "--json").json[0]["checks"]
     assert [check["skipped"] for check in checks] == [False, False]
+
+
+def test_checks_read_like_sentences() -> None:
+    assert words(Expectation(metric="accuracy", min=0.5, max=0.5)) == "accuracy exactly 0.5"
+    said = words(Expectation(metric="a", higher={"x": 2}, than={"x": 1}, by=0.1, where={"y": "z"}))
+    assert said == "a higher with x 2 than with x 1 by more than 0.1 where y z"
 
 
 def test_toys_are_known_by_everyone_who_sits_in_any_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
