@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench nano clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'
@@ -27,6 +27,9 @@ check: $(STAMP)  ## format, lint, strict types
 bench: $(STAMP)  ## speed and memory, as ratios side by side
 	@for name in environment scripted_matches in_flight http_backend transformers_backend; do \
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
+
+nano: $(STAMP)  ## make the nano language models again, from nothing: an hour on two cores
+	for step in base more adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs
