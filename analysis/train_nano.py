@@ -34,8 +34,8 @@ SCENARIO_MATCHES = 600
 SCENARIO_TOKENS = 350_000
 """Of each scenario at most so many tokens are learnt from."""
 MORE_DRILLS = {"kks": 40_000, "arithmetic": 24_000, "trap_math": 12_000, "logic_chain": 16_000, "story": 5_000}
-ADAPTER_DRILLS = 6_000
-ADAPTER_SCENARIO_MATCHES = 16
+ADAPTER_DRILLS = 8_000
+ADAPTER_SCENARIO_MATCHES = 24
 
 Conversation = tuple[str, list[Message]]
 

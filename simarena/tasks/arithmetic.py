@@ -129,8 +129,16 @@ def slips(random: Random, numbers: list[int], signs: str) -> list[int]:
     return [*found, value([number + (i == at) for i, number in enumerate(numbers)], signs)]
 
 
+def by_tens(a: int, b: int) -> str:
+    """A sum of two larger numbers as one does it in the head: 83 + 26 is 80 + 20 = 100, 3 + 6 = 9, 100 + 9 = 109."""
+    tens, ones = a // 10 * 10 + b // 10 * 10, a % 10 + b % 10
+    return f"{a // 10 * 10} + {b // 10 * 10} = {tens}. {a % 10} + {b % 10} = {ones}. {tens} + {ones} = {tens + ones}."
+
+
 def working(numbers: list[int], signs: str) -> str:
-    """The calculation step by step: products first, then the sum from left to right."""
+    """The calculation step by step: products first, then the sum from left to right; a lone sum by tens and ones."""
+    if signs == "+" and min(numbers) >= 10:
+        return by_tens(*numbers)
     steps, sums = [], []
     for factors in terms(numbers, signs):
         sums.append(product(factors))
