@@ -34,8 +34,8 @@ SCENARIO_MATCHES = 600
 SCENARIO_TOKENS = 350_000
 """Of each scenario at most so many tokens are learnt from."""
 MORE_DRILLS = {"kks": 40_000, "arithmetic": 24_000, "trap_math": 12_000, "logic_chain": 16_000, "story": 5_000}
-ADAPTER_DRILLS = 8_000
-ADAPTER_SCENARIO_MATCHES = 24
+ADAPTER_DRILLS = 7_000
+ADAPTER_SCENARIO_MATCHES = 12
 
 Conversation = tuple[str, list[Message]]
 
@@ -46,10 +46,14 @@ def say(text: str) -> None:
 
 
 def gathered(
-    drills: dict[str, int], scenario_matches: int, label: str = "", settings: Any = courses.DRILLS
+    drills: dict[str, int],
+    scenario_matches: int,
+    label: str = "",
+    settings: Any = courses.DRILLS,
+    reasoned: float = 0.5,
 ) -> list[Conversation]:
     """The corpus, shuffled with the seed; corpora of different labels share no task."""
-    found = collect(courses.drills(drills, settings) + courses.scenario_courses(scenario_matches), label)
+    found = collect(courses.drills(drills, settings, reasoned) + courses.scenario_courses(scenario_matches), label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
     return found
@@ -169,15 +173,19 @@ def make_adapters(out: Path, only: str = "") -> None:
         if only and name not in only.split(","):
             continue
         drills = {family: round(share * ADAPTER_DRILLS) for family, share in mixture.items() if share}
-        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/", settings=courses.EXAMINED)
+        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/", settings=courses.EXAMINED, reasoned=0.7)
         data = encoded(tokenizer, corpus)
         base = AutoModelForCausalLM.from_pretrained(out / "base", dtype="float32", use_safetensors=True)
         config = LoraConfig(
-            r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True
+            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True
         )
         model = get_peft_model(base, config)
         schedule = Schedule(
-            tokens=sum(len(one.ids) for one in data), learning_rate=2e-3, weight_decay=0.0, seed=SEED + 1 + number
+            tokens=sum(len(one.ids) for one in data),
+            batch_tokens=3_000,
+            learning_rate=3e-3,
+            weight_decay=0.0,
+            seed=SEED + 1 + number,
         )
         say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {drills}")
         began = time.perf_counter()

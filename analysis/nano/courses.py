@@ -37,12 +37,12 @@ MAX_TOKENS = 160
 """How nano agents sample, in play and in exams."""
 
 MIXTURES: dict[str, dict[str, float]] = {
-    "nano-a": {"kks": 0.7, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.15, "story": 0.05},
-    "nano-b": {"kks": 0.05, "arithmetic": 0.7, "trap_math": 0.15, "logic_chain": 0.05, "story": 0.05},
-    "nano-c": {"kks": 0.05, "arithmetic": 0.05, "trap_math": 0.7, "logic_chain": 0.05, "story": 0.15},
-    "nano-d": {"kks": 0.15, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.7, "story": 0.05},
-    "nano-e": {"kks": 0.05, "arithmetic": 0.05, "trap_math": 0.05, "logic_chain": 0.15, "story": 0.7},
-    "nano-f": {"kks": 0.3, "arithmetic": 0.4, "trap_math": 0.0, "logic_chain": 0.3, "story": 0.0},
+    "nano-a": {"kks": 1.0},
+    "nano-b": {"arithmetic": 1.0},
+    "nano-c": {"trap_math": 1.0},
+    "nano-d": {"logic_chain": 1.0},
+    "nano-e": {"story": 1.0},
+    "nano-f": {"kks": 0.6, "trap_math": 0.4},
 }
 """Adapter -> share of each family in its drills."""
 
@@ -88,19 +88,23 @@ SPECIAL: dict[str, dict[str, tuple[Teacher, ...]]] = {
 }
 
 
-def drills(matches: Mapping[str, int], settings: Mapping[str, tuple[dict[str, Any], ...]] = DRILLS) -> list[Course]:
-    """Questions answered by somebody who knows, with a reason and without: the bulk of what is learnt."""
+def drills(
+    matches: Mapping[str, int],
+    settings: Mapping[str, tuple[dict[str, Any], ...]] = DRILLS,
+    reasoned: float = 0.5,
+) -> list[Course]:
+    """Questions answered by somebody who knows, a share `reasoned` with a reason: the bulk of what is learnt."""
     return [
         Course(
             name=family,
             env="arena",
             params={"task": family, "task_params": setting, "m": 3, "judging": "solve", "reasons": reasons},
             cast={"contestant_0": (KNOWING,), "contestant": (GUESSING,), "judge": (GUESSING,)},
-            matches=count // (2 * len(settings[family])),
+            matches=round(count * share / len(settings[family])),
         )
         for family, count in matches.items()
         for setting in settings[family]
-        for reasons in (True, False)
+        for reasons, share in ((True, reasoned), (False, 1 - reasoned))
     ]
 
 
