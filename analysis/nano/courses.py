@@ -32,7 +32,7 @@ EXAMINED = {family: (setting,) for family, setting in FAMILIES.items()}
 KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
 GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)
 
-TEMPERATURE = 0.5
+TEMPERATURE = 0.3
 MAX_TOKENS = 160
 """How nano agents sample, in play and in exams."""
 
