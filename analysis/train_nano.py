@@ -191,6 +191,7 @@ def make_adapters(out: Path, only: str = "") -> None:
         began = time.perf_counter()
         train(model, data, schedule, lambda m: say("  ".join(f"{k} {v:.4g}" for k, v in m.items())))
         folder = out / name.removeprefix("nano-")
+        model.peft_config["default"].base_model_name_or_path = "../base"
         model.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's form, with nothing filled in
         meta = {
