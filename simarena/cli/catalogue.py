@@ -151,6 +151,7 @@ def validate(
             say(f"{found[-1]['file']}: {found[-1]['kind']} is valid")
     if as_json:
         output.say_json(found)
+    # "errors" is a list in every entry, which the mapping of mixed values cannot say
     wrong = [str(error) for each in found for error in each["errors"]]  # type: ignore[attr-defined]
     if wrong:
         raise ScenarioError("\n".join(wrong))

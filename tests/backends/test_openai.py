@@ -309,7 +309,7 @@ def test_breaker_opens_probes_once_and_closes():
         await asyncio.gather(*waiting)
         assert not breaker.open
 
-    plan = lambda who, seen: Fault("status") if down else Fault(delay=0.02)  # noqa: E731
+    plan = lambda who, seen: Fault("status") if down else Fault(delay=0.02)  # noqa: E731 - a plan in a line
     play(scene, plan, attempts=4, breaker_failures=4, deadline=1e9)
 
 
@@ -351,7 +351,7 @@ def test_requests_that_queued_while_it_opened_wait_for_the_probe():
         assert [completion.finish for completion in found[1:]] == ["stop", "stop"]
         assert 2.0 in times.slept
 
-    plan = lambda who, seen: Fault("status") if who == identity(ask()) else Fault()  # noqa: E731
+    plan = lambda who, seen: Fault("status") if who == identity(ask()) else Fault()  # noqa: E731 - a plan in a line
     play(scene, plan, attempts=1, breaker_failures=1, breaker_pause=2.0, max_concurrency=1)
 
 
@@ -373,7 +373,7 @@ def test_a_request_under_way_goes_before_new_ones():
         order = [body["messages"][-1]["content"].split()[1] for body in server.bodies]
         assert order.index("0", 1) < 5  # its second sending; those who came later were still waiting
 
-    plan = lambda who, seen: Fault("cut") if who == identity(ask()) and not seen else Fault(delay=0.01)  # noqa: E731
+    plan = lambda who, seen: Fault("cut") if who == identity(ask()) and not seen else Fault(delay=0.01)  # noqa: E731 - a plan in a line
     play(scene, plan, max_concurrency=1)
 
 
@@ -643,7 +643,7 @@ def test_cancelling_frees_the_slot():
         assert (await queued).finish == "stop"
         assert backend.client.endpoints[0].limiter.in_flight == 0
 
-    plan = lambda who, seen: Fault("hang") if who == identity(ask()) else Fault()  # noqa: E731
+    plan = lambda who, seen: Fault("hang") if who == identity(ask()) else Fault()  # noqa: E731 - a plan in a line
     play(scene, plan, max_concurrency=1)
 
 

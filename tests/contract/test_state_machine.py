@@ -21,7 +21,7 @@ from tests.contract.settings import CUT, SETTINGS
 
 def generators():
     """The state of the process-wide generators, which no environment may move."""
-    return random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    return random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002 - the global state itself is watched
 
 
 def any_of(values):
@@ -102,7 +102,7 @@ class Match(RuleBasedStateMachine):
         self.stranger.step(None) if not self.stranger.over else self.stranger.reset(seed=5)
         self.env.step(action)
         assert generators() == before
-        random.random(), np.random.random()  # noqa: NPY002
+        random.random(), np.random.random()  # noqa: NPY002 - the global state itself is watched
         self.twin.step(action)
         for seat, reward in self.env.rewards.items():
             self.paid[seat] += reward if self.env._paid else 0.0

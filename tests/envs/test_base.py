@@ -22,7 +22,7 @@ class Say(Fields):
     text: str
     thought: str = ""
     mark: int = 0
-    tags: list[str] = []  # noqa: RUF012
+    tags: list[str] = []  # noqa: RUF012 - a pydantic default
 
 
 class Small(PhaseEnv):

@@ -159,9 +159,9 @@ def _wins(record: Record) -> dict[str, float]:
     for half, sides in enumerate(record.sides):
         wins = record.wins(half)
         for seat, side in sides.items() if wins else ():
-            found.setdefault(f"win_{seat}", []).append(wins[side])  # type: ignore[index]
+            found.setdefault(f"win_{seat}", []).append(wins[side])  # type: ignore[index]  # wins is set here
             if side == record.item.right and not record.params.advised:
-                found.setdefault("correct_side_win", []).append(wins[side])  # type: ignore[index]
+                found.setdefault("correct_side_win", []).append(wins[side])  # type: ignore[index]  # wins is set here
     return {name: fmean(values) for name, values in found.items()}
 
 
