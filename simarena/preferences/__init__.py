@@ -1,1 +1,1 @@
-"""Preferences from play: builders read a run's records, filters drop what would teach nothing, views export the rest."""
+"""Preferences from play: builders read records, filters drop what would teach nothing, views export the rest."""

@@ -20,7 +20,7 @@ class Response:
     """What one agent said at a decision, from its first word there to its last."""
 
     messages: tuple[Message, ...]
-    """Begins with the reply at the decision. A segment goes on: what was asked next (user), the next reply, and so on."""
+    """Begins with the reply at the decision; a segment goes on with what was asked next (user), the next reply, ..."""
     ids: tuple[int, ...] | None = None
     """Tokens from the prompt's end to this response's last token, others' words and template between turns included."""
     mask: tuple[bool, ...] | None = None
