@@ -29,7 +29,7 @@ bench: $(STAMP)  ## speed and memory, as ratios side by side
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
 
 nano: $(STAMP)  ## make the nano language models again, from nothing: an hour on two cores
-	for step in base more adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
+	for step in base adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs

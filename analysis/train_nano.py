@@ -1,7 +1,6 @@
 """Make the nano language models that ship under agents/nano, from nothing, with a fixed seed.
 
-    python -m analysis.train_nano base                 corpus, tokenizer, base model
-    python -m analysis.train_nano more                 a second course for the base model
+    python -m analysis.train_nano base                 tokenizer and base model, in the stages of courses.STAGES
     python -m analysis.train_nano adapters             six LoRA adapters of it, each with a mixture of its own
     python -m analysis.train_nano exams                held-out scores into every meta.json
 
@@ -23,19 +22,12 @@ from typing import Any
 
 from analysis.nano import courses
 from analysis.nano.corpus import collect, example
+from analysis.nano.courses import Stage
 from analysis.nano.training import WINDOW, Example, Schedule, new_model, train
 from simarena.records import Message
 
 SEED = 1
 VOCABULARY = 2048
-DRILLS = {"kks": 24_000, "arithmetic": 10_000, "trap_math": 10_000, "logic_chain": 10_000, "story": 6_000}
-"""Questions of each family in the base model's corpus."""
-SCENARIO_MATCHES = 600
-SCENARIO_TOKENS = 350_000
-"""Of each scenario at most so many tokens are learnt from."""
-MORE_DRILLS = {"kks": 40_000, "arithmetic": 24_000, "trap_math": 12_000, "logic_chain": 16_000, "story": 5_000}
-ADAPTER_DRILLS = 7_000
-ADAPTER_SCENARIO_MATCHES = 12
 
 Conversation = tuple[str, list[Message]]
 
@@ -45,21 +37,16 @@ def say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def gathered(
-    drills: dict[str, int],
-    scenario_matches: int,
-    label: str = "",
-    settings: Any = courses.DRILLS,
-    reasoned: float = 0.5,
-) -> list[Conversation]:
-    """The corpus, shuffled with the seed; corpora of different labels share no task."""
-    found = collect(courses.drills(drills, settings, reasoned) + courses.scenario_courses(scenario_matches), label)
+def gathered(stage: Stage) -> list[Conversation]:
+    """A stage's corpus, shuffled with the seed."""
+    drills = courses.drills(stage.drills, stage.settings, stage.reasoned)
+    found = collect(drills + courses.scenario_courses(stage.scenario_matches), stage.label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
     return found
 
 
-def encoded(tokenizer: Any, corpus: list[Conversation], cap: int = SCENARIO_TOKENS) -> list[Example]:
+def encoded(tokenizer: Any, corpus: list[Conversation], cap: int) -> list[Example]:
     """The corpus in tokens, each scenario cut at `cap` tokens; drills are kept whole."""
     from simarena.backends.template import ChatTemplate
 
@@ -91,66 +78,67 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def make_base(out: Path) -> None:
-    """Corpus, tokenizer and base model."""
-    from analysis.nano.tokenizer import train_tokenizer
+def make_base(out: Path, first: int = 0) -> None:
+    """The base model, stage by stage; with `first`, from the one that an earlier stage left."""
+    for number in range(first, len(courses.STAGES)):
+        run_stage(out / "base", number)
 
-    corpus = gathered(DRILLS, SCENARIO_MATCHES)
-    small = [pair for pair in corpus if "/" in pair[0]][:6000] + [pair for pair in corpus if "/" not in pair[0]][
-        :12_000
-    ]
-    tokenizer = train_tokenizer((m.content for _, messages in small for m in messages), VOCABULARY, WINDOW)
-    data = encoded(tokenizer, corpus)
-    model = new_model(len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id, seed=SEED)
-    schedule = Schedule(tokens=sum(len(one.ids) for one in data), seed=SEED)
-    size = sum(p.numel() for p in model.parameters())
-    say(f"base: {size / 1e6:.2f}M parameters, {schedule.tokens / 1e6:.1f}M tokens")
+
+def run_stage(folder: Path, number: int) -> None:
+    """Train the base model through one stage and write it, with what it has been through in meta.json."""
+    stage = courses.STAGES[number]
+    corpus = gathered(stage)
+    tokenizer, model = begun(corpus) if number == 0 else loaded(folder)
+    data = encoded(tokenizer, corpus, stage.scenario_tokens)
+    schedule = Schedule(tokens=sum(len(one.ids) for one in data), seed=SEED + 100 * number, **stage.schedule)
+    say(f"base, stage {number}: {schedule.tokens / 1e6:.1f}M tokens")
     began = time.perf_counter()
-    train(model, data, schedule, lambda m: say("  ".join(f"{k} {v:.4g}" for k, v in m.items())))
-    folder = out / "base"
-    save_base(model, tokenizer, folder)
-    meta = {
-        "name": "nano-base",
-        "parent": None,
-        "parameters": size,
-        "data": {"sha256": corpus_hash(corpus), "drills": DRILLS, "scenario_matches": SCENARIO_MATCHES},
-        "args": schedule_json(schedule),
-        "seconds": round(time.perf_counter() - began),
-        "commit": commit(),
-    }
-    write_meta(folder, meta)
-
-
-def make_more(out: Path) -> None:
-    """A second course for the base: the examined settings, many times over."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = out / "base"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
-    corpus = gathered(MORE_DRILLS, SCENARIO_MATCHES // 2, label="more/", settings=courses.EXAMINED)
-    data = encoded(tokenizer, corpus, cap=SCENARIO_TOKENS // 2)
-    schedule = Schedule(
-        tokens=sum(len(one.ids) for one in data), batch_tokens=8_000, learning_rate=1e-3, muon=0.01, seed=SEED + 100
-    )
-    say(f"base, second course: {schedule.tokens / 1e6:.1f}M tokens")
-    began = time.perf_counter()
-
-    def report(metrics: dict[str, float]) -> None:
-        say("  ".join(f"{k} {v:.4g}" for k, v in metrics.items()))
-        if metrics["step"] % 200 == 0:
-            save_base(model, tokenizer, out / "running")
-
     train(model, data, schedule, report)
     save_base(model, tokenizer, folder)
-    meta = json.loads((folder / "meta.json").read_text())
-    second = {
-        "data": {"sha256": corpus_hash(corpus), "drills": MORE_DRILLS, "scenario_matches": SCENARIO_MATCHES // 2},
-        "args": schedule_json(schedule),
-        "seconds": round(time.perf_counter() - began),
-        "commit": commit(),
+    path = folder / "meta.json"
+    before = json.loads(path.read_text())["stages"][:number] if number else []
+    done = {"data": described(stage, corpus), "args": schedule_json(schedule), **origin(began)}
+    size = sum(p.numel() for p in model.parameters())
+    write_meta(folder, {"name": "nano-base", "parent": None, "parameters": size, "stages": [*before, done]})
+
+
+def begun(corpus: list[Conversation]) -> tuple[Any, Any]:
+    """A tokenizer for what is said in the corpus, and a model that knows nothing yet."""
+    from analysis.nano.tokenizer import train_tokenizer
+
+    played = [messages for name, messages in corpus if "/" in name][:6_000]
+    drilled = [messages for name, messages in corpus if "/" not in name][:12_000]
+    words = (message.content for messages in played + drilled for message in messages)
+    tokenizer = train_tokenizer(words, VOCABULARY, WINDOW)
+    return tokenizer, new_model(len(tokenizer), tokenizer.pad_token_id, tokenizer.eos_token_id, seed=SEED)
+
+
+def loaded(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and model as an earlier stage left them."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
+    return AutoTokenizer.from_pretrained(folder), model
+
+
+def report(metrics: dict[str, float]) -> None:
+    """A line of figures."""
+    say("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def described(stage: Stage, corpus: list[Conversation]) -> dict[str, Any]:
+    """What a stage was taught from, as JSON."""
+    return {
+        "sha256": corpus_hash(corpus),
+        "drills": dict(stage.drills),
+        "reasoned": stage.reasoned,
+        "scenario_matches": stage.scenario_matches,
     }
-    write_meta(folder, {**meta, "second_course": second})
+
+
+def origin(began: float) -> dict[str, Any]:
+    """How long it took, and by which commit."""
+    return {"seconds": round(time.perf_counter() - began), "commit": commit()}
 
 
 def save_base(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -165,44 +153,32 @@ def save_base(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def make_adapters(out: Path, only: str = "") -> None:
     """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    for number, name in enumerate(courses.MIXTURES):
+        if not only or name in only.split(","):
+            make_adapter(out, name, SEED + 1 + number)
 
-    tokenizer = AutoTokenizer.from_pretrained(out / "base")
-    for number, (name, mixture) in enumerate(courses.MIXTURES.items()):
-        if only and name not in only.split(","):
-            continue
-        drills = {family: round(share * ADAPTER_DRILLS) for family, share in mixture.items() if share}
-        corpus = gathered(drills, ADAPTER_SCENARIO_MATCHES, label=f"{name}/", settings=courses.EXAMINED, reasoned=0.7)
-        data = encoded(tokenizer, corpus)
-        base = AutoModelForCausalLM.from_pretrained(out / "base", dtype="float32", use_safetensors=True)
-        config = LoraConfig(
-            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True
-        )
-        model = get_peft_model(base, config)
-        schedule = Schedule(
-            tokens=sum(len(one.ids) for one in data),
-            batch_tokens=3_000,
-            learning_rate=3e-3,
-            weight_decay=0.0,
-            seed=SEED + 1 + number,
-        )
-        say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {drills}")
-        began = time.perf_counter()
-        train(model, data, schedule, lambda m: say("  ".join(f"{k} {v:.4g}" for k, v in m.items())))
-        folder = out / name.removeprefix("nano-")
-        model.peft_config["default"].base_model_name_or_path = "../base"
-        model.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # peft's form, with nothing filled in
-        meta = {
-            "name": name,
-            "parent": "nano-base",
-            "data": {"sha256": corpus_hash(corpus), "drills": drills, "scenario_matches": ADAPTER_SCENARIO_MATCHES},
-            "args": {**schedule_json(schedule), "rank": config.r, "alpha": config.lora_alpha},
-            "seconds": round(time.perf_counter() - began),
-            "commit": commit(),
-        }
-        write_meta(folder, meta)
+
+def make_adapter(out: Path, name: str, seed: int) -> None:
+    """Train one adapter and write it."""
+    from peft import LoraConfig, get_peft_model
+
+    stage = courses.adapter_stage(name)
+    corpus = gathered(stage)
+    tokenizer, base = loaded(out / "base")
+    data = encoded(tokenizer, corpus, stage.scenario_tokens)
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True)
+    model = get_peft_model(base, config)
+    schedule = Schedule(tokens=sum(len(one.ids) for one in data), seed=seed, **stage.schedule)
+    say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {stage.drills}")
+    began = time.perf_counter()
+    train(model, data, schedule, report)
+    folder = folder_of(out, name)
+    model.peft_config["default"].base_model_name_or_path = "../base"
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's form, with nothing filled in
+    args = {**schedule_json(schedule), "rank": config.r, "alpha": config.lora_alpha}
+    made = {"name": name, "parent": "nano-base", "data": described(stage, corpus), "args": args}
+    write_meta(folder, {**made, **origin(began)})
 
 
 def examine(out: Path, size: int) -> None:
@@ -274,15 +250,14 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def main() -> None:
     """Run one step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=["base", "more", "adapters", "exams"])
+    parser.add_argument("step", choices=["base", "adapters", "exams"])
     parser.add_argument("--out", type=Path, default=Path("agents/nano"))
+    parser.add_argument("--stage", type=int, default=0, help="base: begin with this one, from what the last one left")
     parser.add_argument("--only", default="", help="adapters: just these, with commas between")
     parser.add_argument("--size", type=int, default=200, help="exams: questions a family")
     arguments = parser.parse_args()
     if arguments.step == "base":
-        make_base(arguments.out)
-    elif arguments.step == "more":
-        make_more(arguments.out)
+        make_base(arguments.out, arguments.stage)
     elif arguments.step == "adapters":
         make_adapters(arguments.out, arguments.only)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.nano.corpus import Course, Teacher
@@ -28,6 +29,51 @@ DRILLS: dict[str, tuple[dict[str, Any], ...]] = {
 
 EXAMINED = {family: (setting,) for family, setting in FAMILIES.items()}
 """The examined settings alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stretch of training: how many questions of which families, how much of the scenarios, how fast."""
+
+    drills: Mapping[str, int]
+    """Family -> questions; a tenth of them fall to the exams."""
+    settings: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=lambda: EXAMINED)
+    reasoned: float = 0.5
+    """Share of the questions that are answered with a reason."""
+    scenario_matches: int
+    """Of each scenario."""
+    scenario_tokens: int
+    """Of each scenario at most so many are learnt from."""
+    label: str = ""
+    """Stages of different labels share no match."""
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of training.Schedule."""
+
+
+STAGES = (
+    Stage(
+        drills={"kks": 24_000, "arithmetic": 10_000, "trap_math": 10_000, "logic_chain": 10_000, "story": 6_000},
+        settings=DRILLS,
+        scenario_matches=600,
+        scenario_tokens=350_000,
+    ),
+    Stage(
+        label="more/",
+        drills={"kks": 40_000, "arithmetic": 24_000, "trap_math": 12_000, "logic_chain": 16_000, "story": 5_000},
+        scenario_matches=300,
+        scenario_tokens=175_000,
+        schedule={"batch_tokens": 8_000, "learning_rate": 1e-3, "muon": 0.01},
+    ),
+    Stage(
+        label="third/",
+        drills={"kks": 26_000, "arithmetic": 50_000, "trap_math": 20_000, "logic_chain": 56_000, "story": 46_000},
+        reasoned=0.6,
+        scenario_matches=300,
+        scenario_tokens=175_000,
+        schedule={"batch_tokens": 8_000, "learning_rate": 1e-3, "muon": 0.01},
+    ),
+)
+"""What the base model goes through: first the forms of all replies, then puzzles, then chains, stories and sums."""
 
 KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
 GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)
@@ -106,6 +152,18 @@ def drills(
         for setting in settings[family]
         for reasons, share in ((True, reasoned), (False, 1 - reasoned))
     ]
+
+
+def adapter_stage(name: str) -> Stage:
+    """What an adapter goes through."""
+    return Stage(
+        label=f"{name}/",
+        drills={family: round(share * 7_000) for family, share in MIXTURES[name].items()},
+        reasoned=0.7,
+        scenario_matches=12,
+        scenario_tokens=350_000,
+        schedule={"batch_tokens": 3_000, "learning_rate": 3e-3, "weight_decay": 0.0},
+    )
 
 
 def scenario_courses(matches: int) -> list[Course]:
