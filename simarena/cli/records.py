@@ -11,9 +11,11 @@ import typer
 from simarena.cli import output
 from simarena.cli.play import AsJson, Concurrency, Quiet, changed, finish, settings
 from simarena.cli.results import ratings_json, show_ratings
+from simarena.errors import UnknownName
 
 if TYPE_CHECKING:
     from simarena.casting import Cast
+    from simarena.records import JSON
     from simarena.store import Result, Run
 
 WIDEST = 80
@@ -41,7 +43,7 @@ def rate(
     from simarena.tournament_run import history, rated_by
 
     with open_run(run) as opened:
-        cells = dict(changed(text, "--where") for text in where or [])
+        cells = chosen_cells(opened, where or [])
         results = history(opened, where=cells)
         graded = history(opened, where=cells, grades=True) if method == "reputation" else results
     if not results:
@@ -57,6 +59,16 @@ def rate(
     show_ratings(ratings)
     if further:
         output.table(["agent", method], [[name, output.number(value)] for name, value in further.items()])
+
+
+def chosen_cells(run: Run, where: list[str]) -> dict[str, JSON]:
+    """Axis -> value as asked for; UnknownName where the run was swept along no such axis."""
+    cells = dict(changed(text, "--where") for text in where)
+    axes = {axis for match in run.matches() for axis in match.cell} if cells else set()
+    for axis in cells:
+        if axis not in axes:
+            raise UnknownName("sweep axis", axis, axes)
+    return cells
 
 
 def replay(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -332,12 +333,12 @@ def test_debug_shows_where_an_error_came_from_and_nothing_else_does(simarena: Ca
     assert "Traceback" in told.stderr
 
 
-def test_language_models_sit_down_by_adapter_and_share_a_base(simarena: Call, tmp_path: Path, tiny: object) -> None:
+def test_language_models_sit_down_by_adapter_and_share_a_base(simarena: Call, tmp_path: Path, tiny: Any) -> None:
     (tmp_path / "agents").mkdir()
     for name in ("red", "blue"):
         agent = {
             "backend": "transformers",
-            "model": tiny.base,  # type: ignore[attr-defined]
+            "model": tiny.base,
             "adapter": getattr(tiny, name),
             "prompt": {"form": "none"},
             "sampling": {"max_tokens": 8},
