@@ -64,7 +64,8 @@ def test_rate_refuses_what_it_does_not_know(simarena: Call, played: str) -> None
     assert simarena("rate", played, "--method", "ello").code == 2
     assert simarena("rate", played, "--method", "reputation", "--option", "steps=3").code == 2
     refused = simarena("rate", played, "--where", "protocl=debate")
-    assert refused.code == 2 and "unknown sweep axis 'protocl'" in refused.err
+    assert refused.code == 2
+    assert "unknown sweep axis 'protocl'" in refused.err
     assert simarena("rate", ".").code == 1
 
 
