@@ -1,0 +1,1 @@
+"""Training: scored decisions, losses, and what turns preferences into adapters."""
