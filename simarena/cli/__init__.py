@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from simarena.cli import catalogue, output, play, records
+from simarena.cli import catalogue, output, pairs, play, records
 from simarena.errors import SimArenaError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "replay": records.replay,
     "branch": records.branch,
     "export": records.export,
+    "pairs": pairs.pairs,
     "doctor": catalogue.doctor,
 }
 for name, command in COMMANDS.items():

@@ -24,7 +24,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="[KIND]", help="environments, tasks, scenarios, agents, policies, backends or formats; all if none."
+            metavar="[KIND]",
+            help="environments, tasks, scenarios, agents, policies, backends, formats or builders; all if none.",
         ),
     ] = "",
     as_json: AsJson = False,
@@ -77,6 +78,17 @@ def formats() -> Iterator[Line]:
     for name in FORMATS:
         kind = lookup(FORMATS, "tournament format", name)
         yield name, f"{first_line(kind)} (options: {', '.join(kind.model_fields) or 'none'})"
+
+
+def builders() -> Iterator[Line]:
+    """Ways to make preferences, with their parameters."""
+    from simarena.preferences.builders import BUILDERS
+    from simarena.registry import lookup
+
+    for name in BUILDERS:
+        made = lookup(BUILDERS, "builder", name)
+        knobs = ", ".join(made.params.model_fields)
+        yield name, made.line + (f" (params: {knobs})" if knobs else "")
 
 
 def described(table: dict[str, str]) -> Iterator[Line]:
@@ -132,6 +144,7 @@ KINDS: dict[str, Callable[[], Iterator[Line]]] = {
     "policies": policies,
     "backends": backends,
     "formats": formats,
+    "builders": builders,
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TextIO
 
 from simarena.identity import content_hash
-from simarena.records import JSON, Message
+from simarena.records import JSON, Message, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,14 @@ class Response:
     """Its mark, all annotators together; higher is better."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Annotator -> mark."""
+    orders: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Annotator -> its mark in each order of reading, where it read in several."""
     objectives: Mapping[str, float] = field(default_factory=dict)
     """Objective -> mark, where there is more than one."""
     truth: float | None = None
     """1.0 right, 0.0 wrong, or what the rules themselves say it is worth; None: not known."""
+    outcome: Outcome = "ok"
+    """What became of it as an action; of several turns the first that is not "ok"."""
     source: tuple[str, ...] = ()
     """Keys of the completions it was recorded as: "match/seat/n"."""
 
@@ -125,8 +129,8 @@ def message_line(message: Message) -> JSON:
 
 def sparse(record: Any, apart: tuple[str, ...]) -> dict[str, Any]:
     """The fields that are set, but for those in `apart`."""
-    named = ((f.name, getattr(record, f.name)) for f in fields(record) if f.name not in apart)
-    return {name: value for name, value in named if value not in ((), {}, None, "")}
+    named = ((f.name, getattr(record, f.name), f.default) for f in fields(record) if f.name not in apart)
+    return {name: value for name, value, usual in named if value != usual and value != {}}
 
 
 def tupled(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Builders: how decisions on record become preferences, one small file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from simarena.errors import ScenarioError
+from simarena.preferences.played import Dropped, Played
+from simarena.preferences.record import Preference
+from simarena.records import JSON
+
+BUILDERS: dict[str, str] = {
+    "duel": "simarena.preferences.builders.duel:BUILDER",
+    "truth": "simarena.preferences.builders.truth:BUILDER",
+}
+"""Name -> import path, as in `simarena.registry`."""
+
+Made = Preference | Dropped
+Group = Sequence[Played]
+"""Matches that are looked at together."""
+
+
+class Params(BaseModel):
+    """Base of a builder's parameters: strict, so that a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A way to make preferences."""
+
+    name: str
+    make: Callable[[Group, Any], Iterable[Made]]
+    """A group of matches and parameters in; preferences, and what was dropped, out."""
+    line: str
+    """What it prefers to what."""
+    params: type[Params] = Params
+    group: Literal["match", "unit"] = "match"
+    """What is looked at together: one match; or the matches that share a unit, forks included."""
+
+    def read(self, given: dict[str, JSON]) -> Any:
+        """Its parameters; ScenarioError where they are none of its own."""
+        try:
+            return self.params(**given)
+        except ValidationError as error:
+            lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or self.name}: {e['msg']}" for e in error.errors())
+            known = ", ".join(self.params.model_fields) or "none"
+            raise ScenarioError(f"builder {self.name!r}: {lines} (its parameters: {known})") from error

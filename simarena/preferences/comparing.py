@@ -1,0 +1,108 @@
+"""Replies at one position, with their marks, put together as one preference; what cannot be compared is dropped.
+
+Pure: knows no store, environment or builder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+from simarena.preferences.played import Dropped, Said
+from simarena.preferences.record import Preference, preference
+from simarena.records import Message
+
+OTHER_PROMPT = Dropped("the prompts differ")
+OTHER_TOKENS = Dropped("the prompts' tokens differ")
+SAME_WORDS = Dropped("both say the same")
+TIE = Dropped("tie")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """A reply and what it was found to be worth."""
+
+    said: Said | Dropped
+    score: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)
+    orders: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    truth: float | None = None
+
+
+def compared(builder: str, marked: Sequence[Marked], **changes: Any) -> Preference | Dropped:
+    """Replies to one prompt, best first; the first reason why not, where they cannot be compared."""
+    usable = [each.said for each in marked if not isinstance(each.said, Dropped)]
+    for each in marked:
+        if isinstance(each.said, Dropped):
+            return each.said
+    if problem := apart(usable):
+        return problem
+    ranked = sorted(zip(marked, usable, strict=True), key=lambda pair: -pair[0].score)
+    return of(builder, ranked, **changes)
+
+
+def apart(said: Sequence[Said]) -> Dropped | None:
+    """Why replies are not replies to the same prompt."""
+    first = said[0]
+    for other in said[1:]:
+        if other.prompt != first.prompt:
+            return OTHER_PROMPT
+        if None not in (other.prompt_ids, first.prompt_ids) and other.prompt_ids != first.prompt_ids:
+            return OTHER_TOKENS
+    return None
+
+
+def of(builder: str, ranked: Sequence[tuple[Marked, Said]], **changes: Any) -> Preference:
+    """A preference of replies to one prompt, best first; the best one's match names it."""
+    best = ranked[0][1]
+    match, turn = best.played.match, best.turn
+    parts: dict[str, Any] = {
+        "builder": builder,
+        "prompt": best.prompt,
+        "prompt_ids": next((said.prompt_ids for _, said in ranked if said.prompt_ids is not None), None),
+        "responses": tuple(response(mark, said) for mark, said in ranked),
+        "magnitude": ranked[0][0].score - ranked[-1][0].score,
+        "model": best.model,
+        "env": match.env,
+        "family": best.played.family,
+        "phase": turn.phase,
+        "run": best.played.source,
+        "match": match.id,
+        "unit": match.unit,
+        "seat": turn.seat,
+        "turn": turn.n,
+    }
+    return preference(**{**parts, **changes})
+
+
+def response(mark: Marked, said: Said) -> Any:
+    """A reply with its marks."""
+    return replace(
+        said.response,
+        score=mark.score,
+        scores=mark.scores,
+        orders=mark.orders,
+        objectives=mark.objectives,
+        truth=mark.truth,
+    )
+
+
+def pairs(builder: str, marked: Sequence[Marked]) -> Iterable[Preference | Dropped]:
+    """Every two replies as a pair."""
+    for one, other in combinations(marked, 2):
+        yield TIE if one.score == other.score else compared(builder, (one, other))
+
+
+def by_prompt(marked: Iterable[Marked]) -> tuple[list[list[Marked]], list[Dropped]]:
+    """Replies to the same prompt together, in their order; and what is no reply to any."""
+    found: dict[tuple[Message, ...], list[Marked]] = {}
+    dropped = []
+    for each in marked:
+        if isinstance(each.said, Dropped):
+            dropped.append(each.said)
+        else:
+            found.setdefault(each.said.prompt, []).append(each)
+    return list(found.values()), dropped

@@ -1,0 +1,137 @@
+"""What the judges of an arena match found: a mark for every answer, by each judge and by all together.
+
+Reads turns on record. A judgement that could not be read is no opinion and counts for nothing; the environment, which
+has to go on, counts it as neutral. Knows no builder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import fsum
+
+from simarena import seeds
+from simarena.envs.arena import judging
+from simarena.envs.arena.fields import LABELS
+from simarena.envs.arena.judging import Judgement
+from simarena.envs.arena.params import ArenaParams
+from simarena.preferences.comparing import Marked
+from simarena.preferences.played import Played
+from simarena.preferences.rules import dealt, worth
+from simarena.records import JSON, Turn
+
+Given = Mapping[str, Sequence[Judgement]]
+"""Judge's seat -> its judgements that could be read."""
+
+
+def answers(played: Played) -> list[Turn]:
+    """The turns that answered the question, in the order in which judges number them."""
+    order = parameters(played).writers
+    found = [turn for turn in played.turns if turn.seat in order and turn.phase.startswith(("answer", "sample "))]
+    return sorted(found, key=lambda turn: order.index(turn.seat))
+
+
+def marks(played: Played) -> list[Marked]:
+    """Every answer with its marks: score is what all judges together gave it, centred on the match's mean."""
+    turns, given = answers(played), judgements(played)
+    p = parameters(played)
+    read = judging.pair_margins if p.judging == "verdict" else judging.point_margins
+    margins = {judge: read(sheets) for judge, sheets in given.items()}
+    pooled = judging.pooled(margins, {judge: p.weight(judge) for judge in margins})
+    size = len(turns)
+    grades = judging.grades(pooled, size)
+    scores, orders = per_judge(played, given)
+    return [
+        Marked(
+            said=played.said(turn),
+            score=grades[i] * (size - 1) / size,  # so that the difference of two scores is their margin
+            scores=scores.get(i, {}),
+            orders=orders.get(i, {}),
+            truth=worth(played, turn),
+        )
+        for i, turn in enumerate(turns)
+    ]
+
+
+def per_judge(
+    played: Played, given: Given
+) -> tuple[dict[int, dict[str, float]], dict[int, dict[str, tuple[float, ...]]]]:
+    """Answer -> agent that judged -> its mean mark; and, where it read in several orders, its mark in each."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for judge, sheets in given.items():
+        agent = played.match.seats[judge]
+        for sheet, values in sheets:
+            for answer, value in zip(sheet, values, strict=True):
+                found.setdefault(answer, {}).setdefault(agent, []).append(value)
+    means = {i: {agent: fsum(each) / len(each) for agent, each in by.items()} for i, by in found.items()}
+    p = parameters(played)
+    if p.orders != "both" or p.alone or p.judging in ("likelihood", "solve"):
+        return means, {}
+    return means, {i: {agent: tuple(each) for agent, each in by.items()} for i, by in found.items()}
+
+
+def judgements(played: Played) -> dict[str, list[Judgement]]:
+    """What every judge gave, sheet by sheet."""
+    p = parameters(played)
+    if p.judging == "solve":
+        return _solved(played)
+    authors = [turn.seat for turn in answers(played)]
+    found: dict[str, list[Judgement]] = {}
+    sheets: dict[str, list[list[int]]] = {}
+    for turn in played.turns:
+        if not turn.phase.startswith("judge ") or turn.fields is None:
+            continue
+        if turn.seat not in sheets:
+            sheets[turn.seat] = sheets_of(played, p, turn.seat, authors)
+        sheet = sheets[turn.seat][int(turn.phase.split()[1]) - 1]
+        found.setdefault(turn.seat, []).append(Judgement(sheet, values(p, len(sheet), turn.fields)))
+    return found
+
+
+def _solved(played: Played) -> dict[str, list[Judgement]]:
+    """Each judge's own answer as a judgement: 1 for answers that say the same, else 0."""
+    p, here, turns = parameters(played), dealt(played.match), answers(played)
+    own = turns if p.mode == "panel" else played.turns_in("solve")
+    read = [here.family.parse(here.task, (turn.fields or {}).get("answer")) for turn in turns]
+    found = {}
+    for judge in own:
+        mine = here.family.parse(here.task, (judge.fields or {}).get("answer"))
+        sheet = [i for i, turn in enumerate(turns) if turn.seat != judge.seat]
+        if mine is not None:
+            found[judge.seat] = [Judgement(sheet, [float(read[i] == mine) for i in sheet])]
+    return found
+
+
+def sheets_of(played: Played, p: ArenaParams, judge: str, authors: Sequence[str]) -> list[list[int]]:
+    """The sheets of a judge, in the order in which it had them; as the arena lays them out."""
+    others = [i for i, author in enumerate(authors) if author != judge]
+    if p.alone:
+        return [[i] for i in others]
+    base = p.compared(others) if p.judging == "verdict" else [others]
+    orders = "given" if p.judging == "likelihood" else p.orders
+    return judging.ordered(base, orders, seeds.rng(played.match.seed, "sheets", judge))
+
+
+def values(p: ArenaParams, size: int, fields: dict[str, JSON]) -> list[float]:
+    """One judgement's fields as a value for each answer on its sheet."""
+    if "scores" in fields:
+        return [float(value) for value in fields["scores"]]
+    if "winner" in fields:
+        return [float(label == fields["winner"]) for label in LABELS[:size]]
+    logprobs: list[float] = fields["logprobs"]
+    if p.judging == "options":
+        return judging.softmax(logprobs)[:size]
+    if p.per_token:
+        return [value / count for value, count in zip(logprobs, fields["tokens"], strict=True)]
+    return list(logprobs)
+
+
+def parameters(played: Played) -> ArenaParams:
+    """The match's parameters, read."""
+    return _parameters(json.dumps(played.match.params, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _parameters(params: str) -> ArenaParams:
+    return ArenaParams(**json.loads(params))
