@@ -107,14 +107,18 @@ def made(
     *,
     replica: int | str = 0,
     unit: str = "",
+    weights: Mapping[str, float] | None = None,
 ) -> Match:
-    """The match of these seats on task number `task`; `replica` as in `match_seed`."""
+    """The match of these seats on task number `task`; `replica` as in `match_seed`, `weights` as in `paired`."""
     scenario = table.cell.scenario
+    earned = {seat: weights[name] for seat, name in seats.items() if name in weights} if weights else {}
+    judging = {seat: value for seat, value in earned.items() if seat not in table.rated}
+    params = {**table.cell.params, "reputation": judging} if judging else table.cell.params
     task_seed = scenario.data.seed + task
     contesting = sorted(seats[seat] for seat in table.rated)
     return new_match(
         scenario.env,
-        table.cell.params,
+        params,
         seats,
         identities,
         task_seed=task_seed,
@@ -124,10 +128,17 @@ def made(
     )
 
 
-def paired(table: Table, pairing: Pairing, pool: Sequence[str], identities: Mapping[str, str]) -> Match:
+def paired(
+    table: Table,
+    pairing: Pairing,
+    pool: Sequence[str],
+    identities: Mapping[str, str],
+    weights: Mapping[str, float] | None = None,
+) -> Match:
     """A tournament's match: the pairing in the rated seats, judges as the scenario has them.
 
     The matches of a unit share a seed: what luck gives to a seat in one, it gives to the seat's next owner as well.
+    `weights`: name -> reputation, of which those who judge are entered among the match's parameters.
     """
     seats = dict(zip(table.rated, pairing.agents, strict=True))
     roles = table.cell.roles
@@ -142,4 +153,5 @@ def paired(table: Table, pairing: Pairing, pool: Sequence[str], identities: Mapp
         pairing.task,
         replica=pairing.unit,
         unit=pairing.unit,
+        weights=weights,
     )

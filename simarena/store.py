@@ -105,11 +105,15 @@ class Run:
 
     def results(self) -> Iterator[Result]:
         """Light rows for ratings and tables, in the order of their start."""
-        for spec, status, result, seconds in self._rows(
-            "SELECT spec, status, result, seconds FROM matches ORDER BY rowid"
-        ):
-            match = codec.match_of(json.loads(spec))
-            yield Result(match=match, status=status, seconds=seconds, **json.loads(result or "{}"))
+        for row in self._rows("SELECT spec, status, result, seconds FROM matches ORDER BY rowid"):
+            yield light_row(*row)
+
+    def result(self, match_id: str) -> Result:
+        """The light row of one match."""
+        rows = list(self._rows("SELECT spec, status, result, seconds FROM matches WHERE id = ?", match_id))
+        if not rows:
+            raise StoreError(f"{self.folder} holds no match {match_id!r}")
+        return light_row(*rows[0])
 
     def find(self, prefix: str) -> str:
         """The id of the one match that begins with `prefix`."""
@@ -293,6 +297,12 @@ class Writer(Run):
         if not request.score:
             self._last[sitting] = (request.key, ids + (completion.ids or ()))
         return [before if same else "", same, ids[same:]]
+
+
+def light_row(spec: str, status: str, result: str | None, seconds: float | None) -> Result:
+    """A row of the matches' table as a Result."""
+    match = codec.match_of(json.loads(spec))
+    return Result(match=match, status=status, seconds=seconds, **json.loads(result or "{}"))
 
 
 def place(key: str) -> tuple[str, int]:

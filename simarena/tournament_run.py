@@ -18,17 +18,17 @@ from simarena.casting import Cast
 from simarena.errors import ScenarioError, UnknownName
 from simarena.execution import Settings, budget_of, execute, notes
 from simarena.ledger import RunReport
-from simarena.records import JSON, Match, Trajectory
+from simarena.records import JSON, Match
 from simarena.registry import lookup
 from simarena.scenario import Scenario
 from simarena.seating import Table, paired
-from simarena.store import Result as Row
 from simarena.store import Run, open_run
 from simarena.studies import default_folder, run_key, tables
 from simarena.summary import same
 from simarena.tournament.ratings import Ratings, rate
 from simarena.tournament.results import Result, result_of
-from simarena.tournament.schedule import FORMATS, Format, make_format
+from simarena.tournament.schedule import FORMATS, Format, Pairing, make_format
+from simarena.weighing import Rounds, light, moves
 
 WHOLE_FIELD = ("round_robin", "gauntlet")
 """Formats that play the scenario's number of tasks unless told otherwise; the others decide by their results."""
@@ -86,12 +86,27 @@ def default_options(kind: str, scenario: Scenario) -> dict[str, JSON]:
     return {"games": scenario.data.size} if knows and kind in WHOLE_FIELD else {}
 
 
+def drawn(what: Plan, history: Sequence[Result]) -> list[Pairing]:
+    """What the format plays next."""
+    return what.format.next_round(what.agents, history, seats=len(what.table.rated), seed=what.scenario.seed)
+
+
 def round_of(what: Plan, history: Sequence[Result]) -> list[Match]:
     """The matches to play next."""
-    seats = len(what.table.rated)
-    pairings = what.format.next_round(what.agents, history, seats=seats, seed=what.scenario.seed)
     identities = what.cast.identities()
-    return [paired(what.table, pairing, what.agents, identities) for pairing in pairings]
+    return [paired(what.table, pairing, what.agents, identities) for pairing in drawn(what, history)]
+
+
+def weighed_rounds(what: Plan) -> Rounds | None:
+    """The tournament's rounds where judges' weights move from one to the next (see `weighing`)."""
+    if not moves(what.table):
+        return None
+    identities = what.cast.identities()
+
+    def seated(pairing: Pairing, weights: Mapping[str, float]) -> Match:
+        return paired(what.table, pairing, what.agents, identities, weights)
+
+    return Rounds(what.table, what.agents, lambda results: drawn(what, results), seated)
 
 
 def hold(what: Plan, folder: Path | None = None, settings: Settings | None = None) -> Held:
@@ -100,10 +115,12 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     folder = folder or default_folder("tournament", what.name, scenario)
     about = notes("tournament", what.name, scenario, run_key("tournament", scenario))
     asked: set[str] = set()
+    told = weighed_rounds(what)
 
     def rounds(run: Run) -> list[Match]:
         """The next round without those that failed in this execution: asking again at once would not help."""
-        fresh = [match for match in round_of(what, history(run, what.agents)) if match.id not in asked]
+        batch = told.next(run) if told else round_of(what, history(run, what.agents))
+        fresh = [match for match in batch if match.id not in asked]
         asked.update(match.id for match in fresh)
         return fresh
 
@@ -116,7 +133,9 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
         settings=settings,
     )
     with open_run(folder) as run:
-        results = history(run, what.agents)
+        if told:
+            told.next(run)
+        results = told.results if told else history(run, what.agents)
     standing = what.format.standing(what.agents, results, seats=len(what.table.rated), seed=scenario.seed)
     ratings = rate(results, agents=what.agents)
     return Held(folder=folder, report=report, results=results, ratings=ratings, standing=standing)
@@ -139,17 +158,6 @@ def history(
         if row.status == "done" and not row.match.parent and here and (not entered or contesting <= entered):
             found.append(result_of(light(row, seats) if grades else light(row), seats))
     return found
-
-
-def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:
-    """A result as a trajectory without its words.
-
-    The returns of seats in `graded` become half their margin, for a duel tells it from both sides: +m and -m. It is
-    what the match measured as their grade, or else their return (in a zero-sum match a margin too).
-    """
-    halves = {seat: row.metrics.get(f"grade/{seat}", row.returns[seat]) / 2 for seat in graded}
-    returns = {**row.returns, **halves}
-    return Trajectory(match=row.match, status="done", returns=returns, metrics=row.metrics, outcomes=row.outcomes)
 
 
 def methods() -> tuple[str, ...]:

@@ -74,7 +74,8 @@ def test_a_seed_changes_chances_and_not_tasks(simarena: Call) -> None:
 
 
 def test_a_tournament_swaps_seats_rates_everyone_and_goes_on(simarena: Call) -> None:
-    said = simarena("tournament", *DUELS, "--json")
+    equal = (*DUELS, "--set", "weights=equal")
+    said = simarena("tournament", *equal, "--json")
     assert said.code == 0
     assert "playing judging=score" in said.err
     found = said.json
@@ -82,9 +83,9 @@ def test_a_tournament_swaps_seats_rates_everyone_and_goes_on(simarena: Call) -> 
     assert len(found["leaderboard"]) == 6
     keys = {"agent", "rating", "low", "high", "rank_low", "rank_high", "matches"}
     assert keys <= set(found["leaderboard"][0])
-    again = simarena("tournament", *DUELS, "--format", "swiss", "--out", found["run"], "--json").json
+    again = simarena("tournament", *equal, "--format", "swiss", "--out", found["run"], "--json").json
     assert again["report"]["done"] == 0, "formats share what was played"
-    printed = simarena("tournament", *DUELS, "--out", found["run"])
+    printed = simarena("tournament", *equal, "--out", found["run"])
     assert "95 % interval" in printed.out
     assert "simarena show" in printed.out
 
