@@ -92,13 +92,14 @@ def test_a_tournament_swaps_seats_rates_everyone_and_goes_on(simarena: Call) -> 
 
 def test_agents_are_entered_by_name_and_the_rest_judge(simarena: Call) -> None:
     names = ["any/random", "any/silent", "arena/truthful"]
-    found = simarena("tournament", *DUELS, "--agents", *names, "--json").json
+    equal = (*DUELS, "--set", "weights=equal")
+    found = simarena("tournament", *equal, "--agents", *names, "--json").json
     assert {row["agent"] for row in found["leaderboard"]} == set(names)
     for row in simarena("show", found["run"], "--json").json:
         seats = row["match"]["seats"]
         contesting = {seats["contestant_0"], seats["contestant_1"]}
         assert {name for seat, name in seats.items() if seat.startswith("judge")} == set(names) - contesting
-    more = simarena("tournament", *DUELS, "--agents", *names, "arena/biased", "--json").json
+    more = simarena("tournament", *equal, "--agents", *names, "arena/biased", "--json").json
     assert more["report"]["done"] == 6, "an agent more adds its own meetings alone"
 
 

@@ -1,4 +1,4 @@
-"""Judges' weights that move in a tournament: earned in earlier rounds, part of a match's name, the same after a stop."""
+"""Judges' weights that move in a tournament: earned in earlier rounds, part of a match, the same after a stop."""
 
 from pathlib import Path
 
