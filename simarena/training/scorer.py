@@ -236,11 +236,8 @@ def spread_out(rows: Many[Row], logp: Tensor, *more: Tensor | None) -> list[Toke
     taken = torch.cat([slot + start for row, start in zip(rows, before, strict=False) for slot in row.slots])
     lengths = [len(slot) for row in rows for slot in row.slots]
     where = taken.to(logp.device)
-    own = torch.split(logp[where], lengths)  # type: ignore[no-untyped-call]
-    entropy, lse2 = (
-        [None] * len(own) if each is None else torch.split(each[where], lengths)  # type: ignore[no-untyped-call]
-        for each in more
-    )
+    own = torch.split(logp[where], lengths)
+    entropy, lse2 = ([None] * len(own) if each is None else torch.split(each[where], lengths) for each in more)
     members = [member for row in rows for member in row.members]
     order = sorted(range(len(members)), key=members.__getitem__)
     return [TokenScores(logp=own[n], entropy=entropy[n], lse2=lse2[n]) for n in order]
