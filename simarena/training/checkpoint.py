@@ -1,0 +1,95 @@
+"""Where a training stands, on disk: exact, atomic, and never the only copy while it is written.
+
+One folder a step: tensors as safetensors through torch's distributed checkpoints (each process writes its share, any
+number of processes reads them), counters as JSON. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+
+from simarena.errors import SimArenaError
+from simarena.training.distributed import Ranks
+
+STATE = "state.json"
+KEPT = 2
+
+
+class CheckpointError(SimArenaError):
+    """A checkpoint that could not be written or read."""
+
+
+def folder_of(root: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return root / f"step-{step:08d}"
+
+
+def known(root: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    return sorted(path.parent for path in root.glob(f"step-*/{STATE}"))
+
+
+def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], among: Ranks) -> None:
+    """Write a checkpoint; the last two are kept. CheckpointError where it cannot be, and the last good one stays."""
+    scratch, target = root / ".writing", folder_of(root, step)
+    try:
+        if among.first:
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+        among.wait()
+        writer = dcp.HuggingFaceStorageWriter(str(scratch), save_distributed=True)
+        dcp.save(dict(tensors), storage_writer=writer, no_dist=among.world == 1)
+        if among.first:
+            settle(scratch, target, state)
+            for old in known(root)[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
+        among.wait()
+    except (OSError, dcp.api.CheckpointException) as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        last = known(root)
+        kept = f"the last good one is {last[-1]}" if last else "there is none before it"
+        raise CheckpointError(f"cannot write a checkpoint to {target}: {reason(error)}; {kept}") from error
+
+
+def settle(scratch: Path, target: Path, state: Mapping[str, Any]) -> None:
+    """Bring a written checkpoint to disk, and to its name."""
+    (scratch / STATE).write_text(json.dumps(state), encoding="utf-8")
+    for path in scratch.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(scratch, target)
+
+
+def reason(error: BaseException) -> str:
+    """What the system said, out of whatever it is wrapped in."""
+    inner = list(error.failures.values())[:1] if isinstance(error, dcp.api.CheckpointException) else []
+    found = inner[0][0] if inner else error
+    return str(getattr(found, "strerror", None) or found).splitlines()[0]
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """A checkpoint's counters."""
+    try:
+        return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no checkpoint: {error}; delete it to go on from the one before") from error
+
+
+def load(folder: Path, tensors: Mapping[str, Tensor], among: Ranks) -> None:
+    """Fill `tensors` in place, each process its share. CheckpointError where names or shapes differ."""
+    reader = dcp.HuggingFaceStorageReader(str(folder))
+    try:
+        dcp.load(dict(tensors), storage_reader=reader, no_dist=among.world == 1)
+    except (OSError, RuntimeError, ValueError, KeyError, dcp.api.CheckpointException) as error:
+        raise CheckpointError(
+            f"cannot read {folder}: {reason(error)}; delete it to go on from the one before"
+        ) from error

@@ -1,0 +1,182 @@
+"""What a policy is compared with: its base, where it started, a frozen copy, another adapter, or nothing.
+
+Log-probabilities under a reference are computed once and kept on disk, by tokens, mask, version and precision. A file
+holds one version at a time and refuses to be read as another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simarena.errors import SimArenaError
+from simarena.training.scorer import Sequence as Tokens
+
+APPLICATION = 0x51A4E7B
+"""Marks the file as ours among all SQLite files."""
+
+Read = Callable[[Sequence[Tokens]], list[Tensor]]
+"""Sequences -> log-probabilities of each one's own tokens, [T] each, without gradient."""
+
+
+class UnfitReference(SimArenaError):
+    """A reference, or a cache of one, that cannot be used."""
+
+    exit_code = 2
+
+
+# ---- wearing another's weights ---------------------------------------------------------------------------------------
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's share of a parameter; the parameter itself where it is whole."""
+    found: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return found
+
+
+@contextmanager
+def adapter_off(model: nn.Module) -> Iterator[None]:
+    """The base alone, to the last bit. Leaves `requires_grad` as it is, which sharded parameters rely on."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._disable_adapters = False
+
+
+@contextmanager
+def wearing(trained: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """The model with `tensors` for its trained parameters; afterwards these are what they were, to the last bit."""
+    own = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    try:
+        put(trained, tensors)
+        yield
+    finally:
+        put(trained, own)
+
+
+@torch.no_grad()
+def put(trained: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Give the trained parameters other values, in place."""
+    for name, parameter in trained.items():
+        local(parameter).copy_(local(tensors[name]))
+
+
+# ---- the cache -------------------------------------------------------------------------------------------------------
+
+
+def key_of(sequence: Tokens) -> bytes:
+    """Sixteen bytes that stand for a sequence's tokens and its mask."""
+    ids = hashlib.sha256(array("q", sequence.ids).tobytes()).digest()[:16]
+    mask = hashlib.sha256(bytes(sequence.mask)).digest()[:16]
+    return hashlib.sha256(ids + mask).digest()[:16]
+
+
+class Cache:
+    """Log-probabilities of one reference on disk: SQLite, fp32, no code in it."""
+
+    def __init__(self, path: Path, version: str, dtype: str) -> None:
+        self.path, self.dtype = path, dtype
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, isolation_level="DEFERRED")
+            self._open(version)
+        except sqlite3.DatabaseError as error:
+            raise UnfitReference(f"{path} is no cache of reference log-probabilities: {error}; delete it") from error
+        self.hits = 0
+        self.misses = 0
+
+    def _open(self, version: str) -> None:
+        self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        self._db.execute("CREATE TABLE IF NOT EXISTS logps (key BLOB PRIMARY KEY, logps BLOB NOT NULL) WITHOUT ROWID")
+        known = {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM about")}
+        wanted = {"version": version, "dtype": self.dtype}
+        if known and known != wanted:
+            self._db.close()
+            raise UnfitReference(
+                f"{self.path} was computed under {known.get('version')} in {known.get('dtype')}, this reference is "
+                f"{version} in {self.dtype}; delete the file or name another with reference_cache"
+            )
+        self._about(version)
+        self._db.commit()
+
+    def _about(self, version: str) -> None:
+        about = {"version": version, "dtype": self.dtype}
+        rows = [(name, json.dumps(value)) for name, value in about.items()]
+        self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
+
+    def find(self, sequence: Tokens) -> Tensor | None:
+        """Log-probabilities [T] of a sequence's own tokens, or None."""
+        row = self._db.execute("SELECT logps FROM logps WHERE key = ?", (key_of(sequence),)).fetchone()
+        if row is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return torch.frombuffer(bytearray(row[0]), dtype=torch.float32)
+
+    def keep(self, sequence: Tokens, logps: Tensor) -> None:
+        """Note log-probabilities [T]; they are on disk after the next `commit`."""
+        blob = logps.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+        self._db.execute("INSERT OR REPLACE INTO logps VALUES (?, ?)", (key_of(sequence), blob))
+
+    def renew(self, version: str) -> None:
+        """Forget everything: the reference is another from now on."""
+        self._db.execute("DELETE FROM logps")
+        self._about(version)
+
+    def commit(self) -> None:
+        """Bring everything to disk."""
+        self._db.commit()
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.commit()
+        self._db.close()
+
+
+# ---- the reference ---------------------------------------------------------------------------------------------------
+
+
+class Reference:
+    """Log-probabilities under the weights that a policy is compared with."""
+
+    def __init__(self, worn: Callable[[], Any], version: str, cache: Cache | None) -> None:
+        self.worn = worn
+        """Opens a context in which the model computes as the reference."""
+        self.version = version
+        self.cache = cache
+
+    def logps(self, sequences: Sequence[Tokens], read: Read) -> list[Tensor]:
+        """[T] for each sequence, from the cache where it has them; what is missing is computed in one go."""
+        found = [self.cache.find(each) if self.cache else None for each in sequences]
+        missing = [each for each, known in zip(sequences, found, strict=True) if known is None]
+        fresh = iter(self._computed(missing, read) if missing else [])
+        return [next(fresh) if known is None else known for known in found]
+
+    def _computed(self, sequences: Sequence[Tokens], read: Read) -> list[Tensor]:
+        with torch.no_grad(), self.worn():
+            made = [each.detach().to("cpu", torch.float32) for each in read(sequences)]
+        if self.cache:
+            for sequence, logps in zip(sequences, made, strict=True):
+                self.cache.keep(sequence, logps)
+        return made
+
+    def moved(self, version: str) -> None:
+        """The reference is another from now on: what was computed under the last one counts no more."""
+        self.version = version
+        if self.cache:
+            self.cache.renew(version)

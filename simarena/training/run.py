@@ -1,0 +1,199 @@
+"""One training as a function: an agent and preferences in, a folder with a new agent that can be seated out.
+
+What the command line and the league call. The same call with the same folder goes on where it stopped, and does nothing
+where it had ended. Writes metrics.jsonl, checkpoints and the agent; knows no tournament.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from simarena.errors import SimArenaError
+from simarena.identity import content_hash
+from simarena.preferences.record import Preference
+from simarena.provenance import provenance
+from simarena.training.arguments import Arguments
+from simarena.training.data import Prepared, Unfit, prepare, summary
+from simarena.training.distributed import Ranks, ranks, whole
+from simarena.training.policy import Learner, find_learner, load_policy, read_template, write
+from simarena.training.trainer import Metrics, train
+
+METRICS = "metrics.jsonl"
+TRAINING = "training.json"
+
+
+class OtherTraining(SimArenaError):
+    """A folder that holds another training than the one that is asked for."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What came of a training."""
+
+    name: str
+    """NAME@VERSION, which never stands for anything else."""
+    folder: Path
+    """Of the adapter (or of the whole model), with meta.json."""
+    agent: Path
+    """The file that seats it: simarena tournament ... --agents FILE."""
+    meta: Mapping[str, Any]
+    """Lineage, data, arguments, versions, scores."""
+    metrics: tuple[Mapping[str, Any], ...]
+    """One record an optimiser step."""
+
+
+def train_agent(
+    agent: str,
+    records: Iterable[Preference | Unfit],
+    out: Path,
+    arguments: Arguments | None = None,
+    *,
+    name: str = "",
+    version: str = "",
+    source: Mapping[str, Any] | None = None,
+    skip_bad: bool = False,
+    report: Callable[[Metrics], None] | None = None,
+) -> Trained:
+    """Train `agent` (a name or an agent file) on `records` and write OUT/NAME@VERSION and OUT/NAME@VERSION.yaml.
+
+    `name` is the agent's own without its version unless given; `version` a hash of parent, data and arguments. `source`
+    goes into meta.json as it is: where the records came from. BadPairs before any step for rows that cannot be used.
+    """
+    arguments = arguments or Arguments()
+    learner = find_learner(agent)
+    template, window = read_template(learner)
+    prepared = prepare(records, template, window=window, skip_bad=skip_bad)
+    title = f"{name or learner.member.name.partition('@')[0]}@{version or versioned(learner, prepared, arguments)}"
+    with ranks() as among:
+        if among.first:
+            claim(out, title, learner, prepared, arguments)
+        among.wait()
+        if not (out / title / "meta.json").is_file():
+            fulfil(learner, prepared, arguments, out, title, source or {}, report or ignore, among)
+        among.wait()
+    return found(out, title)
+
+
+def versioned(learner: Learner, prepared: Prepared, arguments: Arguments) -> str:
+    """Eight digits that stand for parent, data and arguments."""
+    return content_hash([learner.version, prepared.digest, arguments.model_dump(mode="json")], 8)
+
+
+def ignore(_: Metrics) -> None:
+    """Report to nobody."""
+
+
+def claim(out: Path, title: str, learner: Learner, prepared: Prepared, arguments: Arguments) -> None:
+    """Say in the folder which training it is of; OtherTraining where it is of another."""
+    asked = {
+        "agent": title,
+        "parent": learner.version,
+        "data": prepared.digest,
+        "arguments": arguments.model_dump(mode="json"),
+    }
+    path = out / TRAINING
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        differing = [key for key in asked if known.get(key) != asked[key]]
+        if differing:
+            raise OtherTraining(
+                f"{out} holds another training ({', '.join(differing)} differ); give another folder with --out"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def fulfil(
+    learner: Learner,
+    prepared: Prepared,
+    arguments: Arguments,
+    out: Path,
+    title: str,
+    source: Mapping[str, Any],
+    report: Callable[[Metrics], None],
+    among: Ranks,
+) -> None:
+    """Train to the end and write the agent."""
+    policy = load_policy(
+        learner,
+        tune=arguments.tune,
+        rank=arguments.rank,
+        alpha=arguments.alpha,
+        dtype=arguments.dtype,
+        seed=arguments.seed,
+    )
+    last: Metrics | None = None
+    for last in train(policy, prepared, arguments, out, among):
+        if among.first:
+            note(out / METRICS, last)
+            report(last)
+    tensors = {name: whole(value) for name, value in policy.trained.items()}
+    if among.first:
+        meta = story(learner, prepared, arguments, title, source, read_metrics(out / METRICS))
+        write(policy, tensors, out / title, meta)
+
+
+def note(path: Path, metrics: Metrics) -> None:
+    """Add a step to the metrics; steps that are done again take the place of those they repeat."""
+    kept = [line for line in lines(path) if json.loads(line)["step"] < metrics.step]
+    if len(kept) == len(lines(path)):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(metrics)) + "\n")
+    else:
+        path.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(asdict(metrics))]), encoding="utf-8")
+
+
+def lines(path: Path) -> list[str]:
+    """The complete lines of a file that may have been cut off."""
+    if not path.is_file():
+        return []
+    return [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """What `note` wrote."""
+    return [json.loads(line) for line in lines(path)]
+
+
+def story(
+    learner: Learner,
+    prepared: Prepared,
+    arguments: Arguments,
+    title: str,
+    source: Mapping[str, Any],
+    metrics: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What made the agent."""
+    made = provenance()
+    last = metrics[-1]
+    return {
+        "name": title,
+        "parent": learner.member.name,
+        "parent_version": learner.version,
+        "pairs": {**source, **summary(prepared)},
+        "rows": {each.id: each.row for each in prepared.decisions},
+        "arguments": arguments.model_dump(mode="json"),
+        "commit": made["commit"],
+        "packages": made["packages"],
+        "steps": len(metrics),
+        "scores": {
+            key: last[key] for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl")
+        },
+    }
+
+
+def found(out: Path, title: str) -> Trained:
+    """The agent that a finished training left."""
+    meta = json.loads((out / title / "meta.json").read_text(encoding="utf-8"))
+    metrics = tuple(read_metrics(out / METRICS))
+    return Trained(name=title, folder=out / title, agent=out / f"{title}.yaml", meta=meta, metrics=metrics)
