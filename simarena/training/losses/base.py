@@ -25,6 +25,10 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    def spared(self) -> frozenset[str]:
+        """Needs of the loss that these values make void, such as opponents of weight 0."""
+        return frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class LossResult:
@@ -42,13 +46,14 @@ Function = Callable[[Scored, Any], LossResult]
 """(scored, params) -> result before the decision's weight."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Loss:
     """An entry of the registry; call it with a batch."""
 
     name: str
     function: Function
-    Params: type[BaseModel]
+    Params: type[Any]
+    """A subclass of `losses.Params`; its defaults are a fair start."""
     needs: frozenset[str]
     """Optional fields of `Scored` that must be filled, "pair" (two responses in every row), and of tokens
     "turns" and "spans" (fields of `tokens.Own`)."""
@@ -61,21 +66,28 @@ class Loss:
     start: float | None = None
     """Its value per decision while policy = reference (weight 1, margin 0, default parameters), where it has one."""
 
-    def __call__(self, scored: Scored, params: BaseModel) -> LossResult:
+    def __call__(self, scored: Scored, params: Any) -> LossResult:
         """The loss of each decision, its weight included; LossError where something it needs is missing."""
-        self.check(scored)
+        self.check(scored, params)
         result = self.function(scored, params)
         return LossResult(result.loss * scored.weight, result.margin.detach(), result.extras)
 
-    def check(self, scored: Scored) -> None:
+    def required(self, params: Any) -> frozenset[str]:
+        """What it needs with these parameters; all of `needs` in the worst case."""
+        spared: frozenset[str] = params.spared()
+        return self.needs - spared
+
+    def check(self, scored: Scored, params: Any) -> None:
         """Refuse a batch without what this loss needs."""
-        missing = sorted(need for need in self.needs - BEYOND if getattr(scored, need) is None)
+        missing = sorted(need for need in self.required(params) - BEYOND if getattr(scored, need) is None)
         if missing:
             raise LossError(f"loss {self.name!r} needs {', '.join(missing)}, which this batch does not have")
-        short = (scored.present.sum(1) < (2 if "pair" in self.needs else 1)).nonzero().flatten().tolist()
+        least = 2 if "pair" in self.needs else 1
+        short = (scored.present.sum(1) < least).nonzero().flatten().tolist()
         if short:
-            least = "two responses" if "pair" in self.needs else "one response"
-            raise LossError(f"loss {self.name!r} needs at least {least} in every row; rows {short[:5]} have fewer")
+            raise LossError(
+                f"loss {self.name!r} needs {least} or more responses a decision; rows {short[:5]} have fewer"
+            )
 
 
 BEYOND = frozenset({"pair", "turns", "spans"})

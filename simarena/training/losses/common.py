@@ -24,8 +24,18 @@ def pair(scored: Scored) -> Scored:
 
 def log_ratios(scored: Scored) -> Tensor:
     """Log policy - log reference (rho), [B, K]."""
-    assert scored.reference is not None, "Loss.check has seen to it"
-    return scored.logp - scored.reference.detach()
+    return scored.logp - given(scored.reference).detach()
+
+
+def given(value: Tensor | None) -> Tensor:
+    """A field that `Loss.check` has seen to."""
+    assert value is not None, "the loss does not name this field among its needs"
+    return value
+
+
+def mean_nll(scored: Scored) -> Tensor:
+    """Mean negative log-likelihood per own token, [B, K]; absent responses may have no tokens."""
+    return -scored.logp / scored.tokens.clamp(min=1)
 
 
 def delta(values: Tensor) -> Tensor:
@@ -36,6 +46,11 @@ def delta(values: Tensor) -> Tensor:
 def logistic(margin: Tensor, target: Tensor, **extras: Tensor) -> LossResult:
     """-log sigmoid(margin - target): each [B]."""
     return LossResult(-logsigmoid(margin - target), margin.detach(), extras)
+
+
+def row_mean(values: Tensor, present: Tensor) -> Tensor:
+    """Mean over a row's present columns, [B]; what stands in the others may be anything finite."""
+    return values.where(present, values.new_zeros(())).sum(1) / present.sum(1)
 
 
 def log1mexp(x: Tensor) -> Tensor:
