@@ -30,6 +30,7 @@ from simarena import seeds, yamlfile
 from simarena.agents.spec import Seating
 from simarena.errors import ScenarioError, UnknownName
 from simarena.identity import content_hash
+from simarena.league_spec import League
 from simarena.records import JSON
 from simarena.registry import ENVIRONMENTS, lookup
 
@@ -109,6 +110,7 @@ class Scenario(Strict):
     expect: list[Expectation] = Field(default_factory=list, description="Checked by `simarena verify`.")
     seed: NonNegativeInt = Field(default=0, description="The run's seed.")
     budget: Budget = Budget()
+    league: League = Field(default=League(), description="How `simarena league` plays it, in rounds with training.")
 
     @field_validator("roster", "judges")
     @classmethod

@@ -112,7 +112,9 @@ def made(
     """The match of these seats on task number `task`; `replica` as in `match_seed`, `weights` as in `paired`."""
     scenario = table.cell.scenario
     earned = {seat: weights[name] for seat, name in seats.items() if name in weights} if weights else {}
-    judging = {seat: value for seat, value in earned.items() if seat not in table.rated}
+    judging = {
+        seat: value for seat, value in earned.items() if seat not in table.rated or len(table.rated) == len(seats)
+    }
     params = {**table.cell.params, "reputation": judging} if judging else table.cell.params
     task_seed = scenario.data.seed + task
     contesting = sorted(seats[seat] for seat in table.rated)

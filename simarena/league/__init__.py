@@ -1,0 +1,4 @@
+"""Leagues: rounds of play, preferences, training and exams in which a tribe of agents improves, or does not.
+
+`rounds.play` is the loop; `plan.plan` says before anything is written what is wrong with a league.
+"""

@@ -1,0 +1,318 @@
+"""The loop of a league: play, look at the labels, learn, sit the exam, keep or go back.
+
+In: a plan and a folder. Out: the folder, and what came of it. Every step's product is on disk, whole or not at all,
+under `round-N/`; the same call takes only the steps that are missing. Prints nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from simarena import seeds
+from simarena.casting import Cast
+from simarena.errors import StoreError
+from simarena.exams import Estimate, Marks, gain, overall
+from simarena.execution import Settings, budget_of, execute, notes
+from simarena.league import state as states
+from simarena.league import steps
+from simarena.league.learning import Learnt, Lesson
+from simarena.league.lessons import Lessons, collect, shared_out, trust_of
+from simarena.league.lineage import Version, entry, next_name, to_data
+from simarena.league.matchmaking import Entrants, Rule, matches
+from simarena.league.plan import Plan
+from simarena.league.sitting import held
+from simarena.league.state import State
+from simarena.ledger import RunReport
+from simarena.preferences.record import Preference, read_jsonl, to_line
+from simarena.records import JSON, Match, to_json
+from simarena.store import Run, open_run
+from simarena.tournament.ratings import rate
+from simarena.tournament.results import Result, result_of
+from simarena.weighing import light
+
+ABOUT, LINEAGE, RECORD, LESSONS = "league.json", "lineage.json", "record.json", "lessons.json"
+Told = Callable[[Mapping[str, Any]], None]
+
+
+class Unfinished(Exception):
+    """Play stopped before its end."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(report.summary())
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A league as far as it came."""
+
+    folder: Path
+    state: State
+    records: list[dict[str, Any]]
+    """One a round."""
+    before: dict[str, Marks]
+    """Member -> marks in the final exam, before the first round."""
+    after: dict[str, Marks]
+    """The same of the versions that sit in the tribe at the end; {} where it has not come to that."""
+    report: RunReport | None = None
+    """Why it is not at its end; None: it is."""
+
+    @property
+    def gain(self) -> Estimate:
+        """Change of the tribe's mean held-out accuracy, paired by question."""
+        return gain([self.before[name] for name in self.after], list(self.after.values()))
+
+    @property
+    def best_gain(self) -> float:
+        """Accuracy of the best member after, less that of the best member before."""
+        return max(overall([m]) for m in self.after.values()) - max(overall([m]) for m in self.before.values())
+
+    def files(self) -> list[str]:
+        """Agent files (or names) of the tribe as it is now."""
+        seated = [self.state.version(name) for name in self.state.seated.values()]
+        return [str(self.folder / each.file) if each.file else each.name for each in seated]
+
+
+def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told | None = None) -> Played:
+    """Play a league to its end, or as far as budget, failures and Ctrl-C let it; the same call goes on."""
+    claim(plan, folder)
+    state, records = states.beginning(list(plan.entries)), list[dict[str, Any]]()
+    before = held(plan, folder, "final", state, list(state.seated.values()))
+    state = states.begun(state, overall(list(held(plan, folder, "exams", state, list(before)).values())))
+    try:
+        while len(records) < plan.league.rounds and not (records and records[-1]["stopped"]):
+            number = len(records) + 1
+            here = folder / f"round-{number}"
+            record = steps.done(here / RECORD, partial(one_round, plan, folder, here, number, state, settings))
+            records.append(record)
+            state = states.after(state, record)
+            steps.put(folder / LINEAGE, to_data(state.versions, state.seated.values()))
+            if told:
+                told(record)
+    except Unfinished as stop:
+        return Played(folder=folder, state=state, records=records, before=before, after={}, report=stop.report)
+    marks = held(plan, folder, "final", state, list(state.seated.values()))
+    after = {member: marks[name] for member, name in state.seated.items()}
+    return Played(folder=folder, state=state, records=records, before=before, after=after)
+
+
+def claim(plan: Plan, folder: Path) -> None:
+    """Say in the folder which league it is of; StoreError where it is of another."""
+    known = steps.done(folder / ABOUT, lambda: {"key": plan.key, "name": plan.name, "scenario": to_scenario(plan)})
+    if known.get("key") != plan.key:
+        raise StoreError(
+            f"{folder} holds another league ({known.get('name')}, other conditions or members); give another folder "
+            "with --out"
+        )
+
+
+def to_scenario(plan: Plan) -> JSON:
+    """The scenario as the league has it."""
+    return plan.scenario.model_dump(mode="json")
+
+
+# ---- a round ---------------------------------------------------------------------------------------------------------
+
+
+def one_round(
+    plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None
+) -> dict[str, JSON]:
+    """Play a round and learn from it; returns its record."""
+    results = played(plan, folder, here, number, state, settings)
+    found = steps.done(here / LESSONS, lambda: prepared(plan, here, number, state))
+    danger = unsafe(plan, found)
+    learnt = {} if danger else learn(plan, folder, here, number, state, found)
+    made = [fresh(folder, state, number, member, file) for member, file in learnt.items()]
+    grown = states.grown(state, made)
+    marks = held(plan, folder, "exams", grown, [*state.seated.values(), *(each.name for each in made)])
+    versions = [examined(plan, each, marks, found, learnt) for each in made]
+    seated = {**state.seated, **{each.member: each.name for each in versions if each.kept}}
+    mean = overall([marks[name] for name in seated.values()])
+    return {
+        "round": number,
+        "matches": len(results),
+        "lessons": {key: value for key, value in found.items() if key != "trust"},
+        "versions": [asdict(each) for each in versions],
+        "seated": seated,
+        "accuracy": {name: accuracies(marks[name]) for name in marks},
+        "gain": to_json(gain([marks[n] for n in state.seated.values()], [marks[n] for n in seated.values()])),
+        "mean": mean,
+        "best": max(overall([marks[name]]) for name in seated.values()),
+        "ratings": to_json(rate(results, agents=list(state.seated.values())).leaderboard),
+        "reputations": states.fought(state, results),
+        "trust": states.by_member(state, found["trust"]),
+        "stopped": danger or states.stopped([*state.means, mean], plan.league.stop),
+    }
+
+
+def played(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None) -> list[Result]:
+    """The round's matches, played; results in the order of the schedule, scores being the panel's margins."""
+    cast = casting(plan, folder, state)
+    batch = schedule(plan, number, state, cast)
+    asked = False
+
+    def once(run: Run) -> list[Match]:
+        """The matches that are missing; those that fail are not asked again at once."""
+        nonlocal asked
+        if asked:
+            return []
+        asked = True
+        statuses = run.statuses()
+        return [match for match in batch if statuses.get(match.id) != "done"]
+
+    about = notes("league", plan.name, plan.scenario, f"{plan.key}/{number}")
+    report = execute(here / "play", about, cast, once, budget=budget_of(plan.scenario), settings=settings)
+    if not report.complete:
+        raise Unfinished(report)
+    rated = plan.table.rated
+    graded = rated if plan.scenario.env == "arena" else []
+    with open_run(here / "play") as run:
+        rows = [run.result(match.id) for match in batch]
+    return [result_of(light(row, graded), rated) for row in rows]
+
+
+def casting(plan: Plan, folder: Path, state: State) -> Cast:
+    """Everyone who may sit in the round: the tribe, its past where that is met, and the scenario's own judges."""
+    cast = Cast()
+    past = [name for names in state.past.values() for name in names] if plan.league.opponents == "history" else []
+    for name in dict.fromkeys([*state.seated.values(), *past]):
+        cast.add(entry(state.version(name), folder, plan.entries))
+    for agents in plan.scenario.judges.values():
+        for each in agents if agents != "rest" else ():
+            cast.add(each)
+    return cast
+
+
+def schedule(plan: Plan, number: int, state: State, cast: Cast) -> list[Match]:
+    """The round's matches."""
+    league, params = plan.league, plan.table.cell.params
+    reputation = {state.seated[member]: each.value for member, each in state.reputations.items()}
+    entrants = Entrants(present=list(state.seated.values()), past=state.past, reputation=reputation)
+    rule = Rule(opponents=league.opponents, seed=plan.scenario.seed, round=number)
+    start = float(params.get("start", 100.0))
+    return matches(
+        plan.table,
+        entrants,
+        rule,
+        cast.identities(),
+        league.matches,
+        lambda family: states.weights(state, league.judge_weights, family, start),
+    )
+
+
+# ---- lessons ---------------------------------------------------------------------------------------------------------
+
+
+def prepared(plan: Plan, here: Path, number: int, state: State) -> dict[str, JSON]:
+    """Write every member's preferences down; returns what they are worth."""
+    with open_run(here / "play") as run:
+        found = collect(run, plan.league.pairs)
+    able = {version: member for version, member in state.members.items() if member in plan.learners}
+    limit = plan.league.pairs.limit
+    shares = shared_out(found.kept, plan.league.learn_from, able, limit, seeds.derive(plan.scenario.seed, number))
+    for member, records in shares.items():
+        lines = (steps.line(to_line(record)) for record in records)
+        steps.write(here / "pairs" / f"{member}.jsonl", "".join(lines))
+    return {
+        **found.about(),
+        "pairs": {member: len(each) for member, each in shares.items()},
+        "trust": trusted(plan, found),
+    }
+
+
+def trusted(plan: Plan, found: Lessons) -> JSON:
+    """RE-PO's trust, where the league goes by it."""
+    return trust_of(found.votes) if plan.league.judge_weights == "reliability" else {}
+
+
+def unsafe(plan: Plan, found: Mapping[str, Any]) -> str:
+    """Why nothing must be learnt from this round; "": it may be."""
+    least, share = plan.league.guards.label_accuracy, found["label_accuracy"]
+    if share is None or found["known"] < plan.league.guards.known or share >= least:
+        return ""
+    return f"{100 * share:.0f} % of {found['known']} labels of known truth are right, {100 * least:.0f} % are wanted"
+
+
+def learn(
+    plan: Plan, folder: Path, here: Path, number: int, state: State, found: Mapping[str, Any]
+) -> dict[str, dict[str, JSON]]:
+    """Member -> what came of its lesson, of those who had one."""
+    done = {}
+    for member, count in found["pairs"].items():
+        if count:
+            path = here / "learnt" / f"{member}.json"
+            done[member] = steps.done(path, partial(taught, plan, folder, here, number, state, member))
+    return done
+
+
+def taught(plan: Plan, folder: Path, here: Path, number: int, state: State, member: str) -> dict[str, JSON]:
+    """Give one member its lesson."""
+    how = plan.league.train
+    version = state.version(state.seated[member])
+    made: Learnt = plan.learn(
+        Lesson(
+            agent=str(entry(version, folder, plan.entries)),
+            member=member,
+            version=str(number),
+            folder=here / "agents" / member,
+            records=pairs_of(here, member),
+            how=how,
+            seed=seeds.derive(plan.scenario.seed, number, member) % 2**31,
+            rivals=tuple(rivals(plan, folder, state, member)),
+            source={"run": str(here / "play"), "league": plan.name, "round": number},
+        )
+    )
+    return {"file": str(made.file.relative_to(folder)), **made.about}
+
+
+def pairs_of(here: Path, member: str) -> list[Preference]:
+    """What a member learns from in a round."""
+    with (here / "pairs" / f"{member}.jsonl").open(encoding="utf-8", errors="surrogatepass") as file:
+        return list(read_jsonl(file))
+
+
+def rivals(plan: Plan, folder: Path, state: State, member: str) -> list[str]:
+    """Whom a loss of games compares a member with, as agent names or files."""
+    how, own = plan.league.train, state.seated[member]
+    names = {
+        "none": [],
+        "tribe": [name for name in state.seated.values() if name != own],
+        "history": state.past[own],
+    }[how.rivals]
+    return [str(entry(state.version(name), folder, plan.entries)) for name in names[: how.most_rivals]]
+
+
+# ---- versions --------------------------------------------------------------------------------------------------------
+
+
+def fresh(folder: Path, state: State, number: int, member: str, made: Mapping[str, Any]) -> Version:
+    """A version that has just been made."""
+    return Version(
+        name=next_name(member, number), member=member, round=number, parent=state.seated[member], file=made["file"]
+    )
+
+
+def examined(
+    plan: Plan, version: Version, marks: Mapping[str, Marks], found: Mapping[str, Any], learnt: Mapping[str, Any]
+) -> Version:
+    """The version with what is known of it, kept or rolled back."""
+    before, after = overall([marks[version.parent]]), overall([marks[version.name]])
+    limit = plan.league.guards.roll_back
+    about = {
+        "pairs": found["pairs"][version.member],
+        "accuracy": after,
+        "before": before,
+        **{key: learnt[version.member].get(key) for key in ("steps", "scores", "check")},
+    }
+    kept = limit == "never" or before - after <= limit
+    return Version(**{**asdict(version), "kept": kept, "about": about})
+
+
+def accuracies(marks: Marks) -> dict[str, float]:
+    """Family -> share of right answers."""
+    return {family: statistics.fmean(each) for family, each in marks.items()}

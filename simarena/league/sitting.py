@@ -1,0 +1,39 @@
+"""Exams of a league's versions, each sat once and kept on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from simarena.casting import Cast
+from simarena.exams import Marks, Paper, sit
+from simarena.league import steps
+from simarena.league.lineage import entry
+from simarena.league.plan import Plan
+from simarena.league.state import State
+
+
+def held(plan: Plan, folder: Path, which: str, state: State, names: Sequence[str]) -> dict[str, Marks]:
+    """Version -> marks in "exams" (after each round) or "final"; those that are not on disk are sat now."""
+    asked = plan.final if which == "final" else plan.papers
+    files = {name: folder / which / f"{name}.json" for name in names}
+    missing = [name for name, path in files.items() if not path.is_file()]
+    if missing:
+        cast = Cast()
+        for name in missing:
+            cast.add(entry(state.version(name), folder, plan.entries))
+        asyncio.run(_sit_all(cast, asked, {name: files[name] for name in missing}))
+    return {name: steps.read(path) for name, path in files.items()}
+
+
+async def _sit_all(cast: Cast, asked: Sequence[Paper], files: dict[str, Path]) -> None:
+    """All agents at once, so that those of one base share its batch; each one's marks are written when it has done."""
+    agents = cast.agents()
+    async with cast.backends(agents) as backends:
+
+        async def one(name: str, path: Path) -> None:
+            agent = agents[name]
+            steps.put(path, await sit(agent, backends[agent.backend], asked))
+
+        await asyncio.gather(*(one(name, path) for name, path in files.items()))
