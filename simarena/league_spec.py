@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Opponents = Literal["tribe", "nearest", "random", "history", "self"]
 Weights = Literal["equal", "reputation", "reliability"]
 LearnFrom = Literal["all", "own", "others"]
-Measure = Literal["gain", "best_gain", "final", "label_accuracy", "rounds"]
+Measure = Literal["gain", "gain_low", "best_gain", "final", "label_accuracy", "last_label_accuracy", "rounds"]
 
 
 class Strict(BaseModel):

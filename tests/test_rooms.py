@@ -19,7 +19,7 @@ ROOMS = {
     "agents": ["agents"],
     "store": ["store", "store_file", "journal", "ledger", "lock", "provenance", "export"],
     "casting": ["casting"],
-    "scenario": ["scenario", "scenario_check"],
+    "scenario": ["scenario", "scenario_check", "league_spec"],
     "tournament": ["tournament"],
     "preferences": ["preferences"],
     "play": ["rollout", "replay", "branch", "progress", "gym"],

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from simarena.cli import catalogue, output, pairs, play, records
+from simarena.cli import catalogue, league, output, pairs, play, records
 from simarena.errors import SimArenaError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "branch": records.branch,
     "export": records.export,
     "pairs": pairs.pairs,
+    "league": league.league,
     "doctor": catalogue.doctor,
 }
 for name, command in COMMANDS.items():

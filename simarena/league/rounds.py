@@ -27,6 +27,7 @@ from simarena.league.matchmaking import Entrants, Rule, matches
 from simarena.league.plan import Plan
 from simarena.league.sitting import held
 from simarena.league.state import State
+from simarena.league_spec import Measure
 from simarena.ledger import RunReport
 from simarena.preferences.record import Preference, read_jsonl, to_line
 from simarena.records import JSON, Match, to_json
@@ -71,6 +72,20 @@ class Played:
     def best_gain(self) -> float:
         """Accuracy of the best member after, less that of the best member before."""
         return max(overall([m]) for m in self.after.values()) - max(overall([m]) for m in self.before.values())
+
+    def measure(self, name: Measure) -> float | None:
+        """A measure that a league's `expect` may name; None where there is nothing to take it from."""
+        labels = [each["lessons"]["label_accuracy"] for each in self.records]
+        known = [each for each in labels if each is not None]
+        return {
+            "gain": self.gain.value,
+            "gain_low": self.gain.low,
+            "best_gain": self.best_gain,
+            "final": overall(list(self.after.values())),
+            "label_accuracy": statistics.fmean(known) if known else None,
+            "last_label_accuracy": known[-1] if known else None,
+            "rounds": float(len(self.records)),
+        }[name]
 
     def files(self) -> list[str]:
         """Agent files (or names) of the tribe as it is now."""
