@@ -28,13 +28,13 @@ class Arguments(BaseModel):
     update: Update = Field(default_factory=lambda: Update(kind="fixed"), description="How the reference moves.")
     stages: PositiveInt = Field(1, description="sDPO: parts, easy to hard; each starts with the policy as reference.")
     opponents: tuple[str, ...] = Field((), description="Other agents of the same base, for losses that need them.")
-    reliability: bool = Field(False, description="RE-PO: estimate how often each annotator is right and weigh by it.")
+    trust: dict[str, float] = Field(
+        default_factory=dict, description='RE-PO: how often an annotator ("judge|family") was right so far.'
+    )
     margin_per_magnitude: NonNegativeFloat = Field(
         0.0, description="Margin asked of a pair, per unit of its magnitude, in the loss's own unit."
     )
-    full_weight_at: NonNegativeFloat = Field(
-        0.0, description="Weigh a pair by min(1, magnitude / this); 0: all alike."
-    )
+    full_weight_at: NonNegativeFloat = Field(0.0, description="Weigh a pair by min(1, magnitude / this); 0: all alike.")
     epochs: PositiveInt = 1
     batch: PositiveInt = Field(16, description="Decisions of an optimiser step, all processes together.")
     tokens: PositiveInt = Field(4096, description="Tokens of tries in one forward; more is faster and needs memory.")
@@ -47,5 +47,7 @@ class Arguments(BaseModel):
     dtype: Literal["fp32", "bf16"] = Field("fp32", description="Of the forward pass; what is trained stays fp32.")
     recompute: bool = Field(False, description="Recompute activations in the backward pass: less memory, slower.")
     checkpoint_every: PositiveInt = Field(20, description="Optimiser steps from one checkpoint to the next.")
-    reference_cache: str = Field("", description="File of reference log-probabilities to share; one of its own if none.")
+    reference_cache: str = Field(
+        "", description="File of reference log-probabilities to share; one of its own if none."
+    )
     seed: NonNegativeInt = 0

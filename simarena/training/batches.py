@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from simarena import seeds
 from simarena.training.data import Decision
-from simarena.training.scorer import Sequence as Tokens
+from simarena.training.trie import Sequence as Tokens
 
 
 def epoch(decisions: Sequence[Decision], among: Sequence[int], batch: int, seed: int, number: int) -> list[list[int]]:

@@ -18,7 +18,7 @@ from simarena.errors import SimArenaError
 from simarena.identity import content_hash
 from simarena.preferences.record import Preference, Response, from_line, to_line
 from simarena.records import Message
-from simarena.training.scorer import Sequence as Tokens
+from simarena.training.trie import Sequence as Tokens
 
 SHOWN = 20
 """Refused rows that an error names one by one."""
@@ -50,6 +50,8 @@ class Decision:
     """Prompt and response, with the own sampled tokens masked True."""
     turns: tuple[tuple[int, ...], ...]
     """Own turn of each masked token, from 0."""
+    spans: tuple[tuple[float, ...] | None, ...]
+    """Worth of the segment that each masked token belongs to; None where segments have no marks."""
     ratings: tuple[float, ...]
     """Aggregated marks."""
     labels: tuple[float | None, ...]
@@ -165,13 +167,12 @@ def decision(row: int, record: Preference, template: ChatTemplate, window: int) 
     return Decision(
         row=row,
         id=record.id,
-        sequences=tuple(
-            Tokens(ids=(*prompt, *ids), mask=(*(False for _ in prompt), *mask)) for ids, mask, _ in parts
-        ),
+        sequences=tuple(Tokens(ids=(*prompt, *ids), mask=(*(False for _ in prompt), *mask)) for ids, mask, _ in parts),
         turns=tuple(tuple(turn for turn, own in zip(turns, mask, strict=True) if own) for _, mask, turns in parts),
+        spans=tuple(map(spans_of, record.responses, parts)),
         ratings=tuple(response.score for response in record.responses),
         labels=tuple(response.truth for response in record.responses),
-        votes=votes(record.responses),
+        votes=votes(record),
         weight=record.weight,
         magnitude=record.magnitude,
         side=(record.match, record.seat),
@@ -286,12 +287,26 @@ def same_start(parts: Sequence[Part]) -> None:
         raise Unfit("no common prefix", "its responses do not share their prompt: different words come before them")
 
 
-def votes(responses: Sequence[Response]) -> dict[str, float]:
-    """Annotator -> whether they put the first response before the last."""
-    first, last = responses[0].scores, responses[-1].scores
-    if len(responses) < 2:
+def spans_of(response: Response, part: Part) -> tuple[float, ...] | None:
+    """What each own token's turn is worth, where `objectives` marks turns: {"turn 0": 1.0, "turn 1": 0.2}."""
+    _, mask, turns = part
+    worth = {turn: response.objectives.get(f"turn {turn}") for turn in set(turns) if turn >= 0}
+    known = {turn: value for turn, value in worth.items() if value is not None}
+    if len(known) < len(worth):
+        return None
+    return tuple(known[turn] for turn, own in zip(turns, mask, strict=True) if own)
+
+
+def votes(record: Preference) -> dict[str, float]:
+    """Annotator -> whether they put the first response before the last.
+
+    An annotator is a judge within a task family: nobody is to be trusted everywhere alike.
+    """
+    first, last = record.responses[0].scores, record.responses[-1].scores
+    if len(record.responses) < 2:
         return {}
-    return {who: (1 + sign(first[who] - last[who])) / 2 for who in sorted(first.keys() & last.keys())}
+    family = f"|{record.family}" if record.family else ""
+    return {f"{who}{family}": (1 + sign(first[who] - last[who])) / 2 for who in sorted(first.keys() & last.keys())}
 
 
 def sign(value: float) -> int:

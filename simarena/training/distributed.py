@@ -6,7 +6,7 @@ Knows models, process groups and sums; no pair, no loss.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from simarena.training.scorer import Sequence as Tokens
-from simarena.training.scorer import pack, score
+from simarena.training.scorer import describe
+from simarena.training.trie import Sequence as Tokens
+from simarena.training.trie import pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class Ranks:
         found: list[Any] = [None] * self.world
         dist.all_gather_object(found, list(values))
         return [value for part in found for value in part]
+
+    def names(self, mine: Iterable[str]) -> list[str]:
+        """All processes' names, repetitions included."""
+        if self.world == 1:
+            return list(mine)
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, list(mine))
+        return [name for part in found for name in part]
 
     def wait(self) -> None:
         """Go on when all have come here."""
@@ -90,9 +99,10 @@ class Reader(nn.Module):
         self.budget = budget
         self.chunk = chunk
 
-    def forward(self, sequences: Sequence[Tokens]) -> list[Tensor]:
-        """[T] log-probabilities of each sequence's own tokens."""
-        return score(self.model, pack(sequences, budget=self.budget), chunk=self.chunk)
+    def forward(self, sequences: Sequence[Tokens], lse2: bool = False) -> tuple[list[Tensor], list[Tensor | None]]:
+        """[T] log-probabilities of each sequence's own tokens, and where asked for their log-sums of squares [T]."""
+        found = describe(self.model, pack(sequences, budget=self.budget), chunk=self.chunk, lse2=lse2)
+        return [each.logp for each in found], [each.lse2 for each in found]
 
 
 def sharded(reader: Reader, among: Ranks) -> Reader:

@@ -223,4 +223,3 @@ def write_agent(policy: Policy, folder: Path) -> Path:
     path = folder.parent / f"{folder.name}.yaml"
     path.write_text(f"# Trained from {policy.learner.member.name}; its story is in {folder.name}/meta.json.\n{text}")
     return path
-

@@ -12,6 +12,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from simarena.errors import SimArenaError
-from simarena.training.scorer import Sequence as Tokens
+from simarena.training.distributed import Ranks
+from simarena.training.trie import Sequence as Tokens
 
 APPLICATION = 0x51A4E7B
 """Marks the file as ours among all SQLite files."""
@@ -154,17 +156,19 @@ class Cache:
 class Reference:
     """Log-probabilities under the weights that a policy is compared with."""
 
-    def __init__(self, worn: Callable[[], Any], version: str, cache: Cache | None) -> None:
+    def __init__(self, worn: Callable[[], Any], version: str, cache: Cache | None, among: Ranks | None = None) -> None:
         self.worn = worn
         """Opens a context in which the model computes as the reference."""
         self.version = version
         self.cache = cache
+        self.among = among or Ranks()
 
     def logps(self, sequences: Sequence[Tokens], read: Read) -> list[Tensor]:
-        """[T] for each sequence, from the cache where it has them; what is missing is computed in one go."""
+        """[T] fp32 for each sequence, from the cache where it has them; what is missing is computed in one go."""
         found = [self.cache.find(each) if self.cache else None for each in sequences]
         missing = [each for each, known in zip(sequences, found, strict=True) if known is None]
-        fresh = iter(self._computed(missing, read) if missing else [])
+        # sharded weights are gathered by all processes together: if one has to compute, all do
+        fresh = iter(self._computed(missing or sequences[:1], read) if self.among.most(len(missing)) else [])
         return [next(fresh) if known is None else known for known in found]
 
     def _computed(self, sequences: Sequence[Tokens], read: Read) -> list[Tensor]:
@@ -180,3 +184,42 @@ class Reference:
         self.version = version
         if self.cache:
             self.cache.renew(version)
+
+
+@dataclass
+class Frozen:
+    """Everything that does not learn: the reference, if there is one, and then the opponents."""
+
+    reference: Reference | None
+    opponents: list[Reference]
+    """All that is ever asked of them is in their caches."""
+    read: Read
+
+    def logps(self, sequences: Sequence[Tokens]) -> list[Tensor]:
+        """[T, R] for each sequence, reference first."""
+        each = [one.logps(sequences, self.read) for one in (self.reference, *self.opponents) if one is not None]
+        if not each:
+            return [torch.zeros(sum(sequence.mask), 0) for sequence in sequences]
+        return [torch.stack(columns, dim=1) for columns in zip(*each, strict=True)]
+
+    @property
+    def version(self) -> str:
+        """Of the reference."""
+        return self.reference.version if self.reference else ""
+
+    def moved(self, version: str) -> None:
+        """The reference is another from now on."""
+        if self.reference:
+            self.reference.moved(version)
+
+    def commit(self) -> None:
+        """Bring what was computed to disk."""
+        for each in (self.reference, *self.opponents):
+            if each is not None and each.cache is not None:
+                each.cache.commit()
+
+    def close(self) -> None:
+        """Give all files back."""
+        for each in (self.reference, *self.opponents):
+            if each is not None and each.cache is not None:
+                each.cache.close()

@@ -186,9 +186,7 @@ def story(
         "commit": made["commit"],
         "packages": made["packages"],
         "steps": len(metrics),
-        "scores": {
-            key: last[key] for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl")
-        },
+        "scores": {key: last[key] for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl")},
     }
 
 
