@@ -64,7 +64,7 @@ def pro(scored: Scored, params: PROParams) -> LossResult:
     others = (mean[:, None, :] * gap).where(later, mean.new_tensor(ABSENT))
     terms = torch.logsumexp(torch.cat([own[:, :, None], others], dim=2), dim=2) - own
     ranked = terms.where(later.any(2), terms.new_zeros(())).sum(1)
-    imitation = params.sft * (scored.present.sum(1) - 1) ** 2
+    imitation = params.sft * (scored.present.sum(1).to(mean.dtype) - 1) ** 2
     return LossResult(ranked - imitation * mean[:, 0], delta(-mean_nll(pair(scored))))
 
 
@@ -120,7 +120,7 @@ def clha(scored: Scored, params: CLHAParams) -> LossResult:
         trusted = scored.present[:, apart:] & (rating[:, :-apart] - rating[:, apart:] > params.noise)
         short = relu(params.step * apart - mean[:, :-apart] + mean[:, apart:]) * trusted
         total = total + short.sum(1) / trusted.sum(1).clamp(min=1)
-    imitation = params.sft * (scored.present.sum(1) - 1) ** 2 * (rating[:, 0] > params.worthy)
+    imitation = params.sft * (scored.present.sum(1).to(mean.dtype) - 1) ** 2 * (rating[:, 0] > params.worthy)
     return LossResult(total - imitation * scored.logp[:, 0], delta(-mean_nll(pair(scored))))
 
 
