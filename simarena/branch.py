@@ -1,12 +1,13 @@
-"""Fork a match at a turn: what would have happened, had somebody said something else."""
+"""Fork matches at their turns: what would have happened, had somebody said something else."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from simarena.errors import StoreError
 from simarena.identity import content_hash
-from simarena.records import Match
+from simarena.records import Match, Trajectory, Turn
 from simarena.store import Run
 
 
@@ -26,3 +27,31 @@ def branches(run: Run, match_id: str, turn: int, count: int) -> list[Match]:
 def fork(parent: Match, turn: int, n: int) -> Match:
     """The `n`-th fork of a match at a turn."""
     return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn)
+
+
+Wanted = Callable[[Trajectory, Turn], bool]
+
+
+def everywhere(run: Run, wanted: Wanted, count: int, *, first: bool = False) -> Iterator[Match]:
+    """`count` forks of every finished match at each turn that is `wanted`, or at the first such turn of each seat.
+
+    Only matches that are no forks themselves are forked, so that the same call on a run gives the same matches.
+    """
+    for record in run.trajectories():
+        if record.match.parent:
+            continue
+        seen: set[str] = set()
+        for turn in record.turns:
+            if turn.calls and not (first and turn.seat in seen) and wanted(record, turn):
+                seen.add(turn.seat)
+                yield from (fork(record.match, turn.n, n) for n in range(count))
+
+
+def spoken_by(role: str, phase: str = "") -> Wanted:
+    """Turns of a role, or of one seat, in phases whose names begin with `phase`; "" is every one."""
+
+    def wanted(record: Trajectory, turn: Turn) -> bool:
+        mine = not role or turn.seat == role or turn.seat.rsplit("_", 1)[0] == role
+        return mine and turn.phase.startswith(phase)
+
+    return wanted

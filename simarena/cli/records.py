@@ -15,6 +15,7 @@ from simarena.errors import UnknownName
 
 if TYPE_CHECKING:
     from simarena.casting import Cast
+    from simarena.records import Match
     from simarena.records import JSON
     from simarena.store import Result, Run
 
@@ -22,7 +23,6 @@ WIDEST = 80
 """Characters of an error in a list of matches."""
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-MatchId = Annotated[str, typer.Argument(metavar="MATCH", help="A match's id, or the beginning of it.")]
 
 
 def rate(
@@ -129,9 +129,18 @@ def recast(run: Run) -> Cast:
 
 def branch(
     run: Folder,
-    match: MatchId,
-    turn: Annotated[int, typer.Argument(min=0, metavar="TURN", help="Turns that are kept: 0 is the beginning.")],
+    match: Annotated[str, typer.Argument(metavar="[MATCH]", help="A match's id, or the beginning of it.")] = "",
+    turn: Annotated[
+        int | None, typer.Argument(min=0, metavar="[TURN]", help="Turns that are kept: 0 is the beginning.")
+    ] = None,
     n: Annotated[int, typer.Option("--n", min=1, help="How many forks; a larger number adds to earlier ones.")] = 1,
+    every: Annotated[
+        str, typer.Option("--every", metavar="ROLE", help="Instead of MATCH TURN: all matches at each turn of a role.")
+    ] = "",
+    phase: Annotated[str, typer.Option(help="With --every: only phases whose names begin so.")] = "",
+    bad: Annotated[
+        bool, typer.Option("--bad", help="With --every: only each seat's first turn that was unusable or wrong.")
+    ] = False,
     concurrency: Concurrency = 64,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -141,23 +150,41 @@ def branch(
     from simarena.execution import AGENT, execute
     from simarena.store import open_run
 
+    if bool(match) == bool(every) or bool(match) != (turn is not None):
+        raise typer.BadParameter("give either MATCH and TURN, or --every ROLE")
     with open_run(run) as opened:
-        parent = opened.find(match)
-        forks = branches(opened, parent, turn, n)
+        parent = opened.find(match) if match else ""
+        forks = branches(opened, parent, turn or 0, n) if match else forks_of(opened, every, phase, bad, n)
+        if not forks:
+            output.note(f"{run} holds no such turn of {every!r} to fork at")
+            raise typer.Exit(1)
         cast = recast(opened)
-        sitting = set(forks[0].seats.values())
+        sitting = {name for fork in forks for name in fork.seats.values()}
         cast.roles = {name: role for name, role in cast.roles.items() if name in sitting}
         about = {key: value for key, value in opened.meta.items() if not key.startswith(AGENT)}
     rounds = iter([forks])
     report = execute(run, about, cast, lambda _: next(rounds, ()), settings=settings(concurrency, quiet), extend=True)
     with open_run(run) as opened:
         results = {result.match.id: result for result in opened.results()}
-    family = [results[parent], *(results[fork.id] for fork in forks if fork.id in results)]
+    family = [results[name] for name in (parent, *(fork.id for fork in forks)) if name in results]
     if as_json:
-        output.say_json({"run": str(run), "report": report, "parent": family[0], "forks": family[1:]})
-    else:
+        parents = {"parent": family[0], "forks": family[1:]} if match else {"forks": family}
+        output.say_json({"run": str(run), "report": report, **parents})
+    elif match:
         compare_forks(family)
     finish(report, run, family[-1].match.id, as_json)
+
+
+def forks_of(run: Run, role: str, phase: str, bad: bool, n: int) -> list[Match]:
+    """Forks of every match of a run at the turns of a role."""
+    from simarena.branch import everywhere, spoken_by
+
+    said = spoken_by(role, phase)
+    if not bad:
+        return list(everywhere(run, said, n))
+    from simarena.preferences.rules import wrong
+
+    return list(everywhere(run, lambda record, turn: said(record, turn) and wrong(record, turn), n, first=True))
 
 
 def compare_forks(family: list[Result]) -> None:

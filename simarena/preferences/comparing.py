@@ -5,10 +5,10 @@ Pure: knows no store, environment or builder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from simarena.preferences.played import Dropped, Said
 from simarena.preferences.record import Preference, preference
@@ -18,6 +18,10 @@ OTHER_PROMPT = Dropped("the prompts differ")
 OTHER_TOKENS = Dropped("the prompts' tokens differ")
 SAME_WORDS = Dropped("both say the same")
 TIE = Dropped("tie")
+ALONE = Dropped("no other reply to the same prompt")
+
+Pick = Literal["ends", "all", "list"]
+"""Of replies to one prompt: the best and the worst; every two; or all of them as one ranked list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +94,31 @@ def response(mark: Marked, said: Said) -> Any:
     )
 
 
-def pairs(builder: str, marked: Sequence[Marked]) -> Iterable[Preference | Dropped]:
+def pairs(builder: str, marked: Sequence[Marked]) -> Iterator[Preference | Dropped]:
     """Every two replies as a pair."""
     for one, other in combinations(marked, 2):
         yield TIE if one.score == other.score else compared(builder, (one, other))
+
+
+def picked(builder: str, marked: Iterable[Marked], pick: Pick, **changes: Any) -> Iterator[Preference | Dropped]:
+    """Replies, those to one prompt together, as `pick` says; of what was said in the same words the first one."""
+    groups, dropped = by_prompt(marked)
+    yield from dropped
+    for here in groups:
+        apiece = list({words(each): each for each in reversed(here)}.values())
+        apiece.sort(key=lambda each: -each.score)
+        if len(apiece) < 2:
+            yield SAME_WORDS if len(here) > 1 else ALONE
+        elif pick == "all":
+            yield from pairs(builder, apiece)
+        else:
+            yield compared(builder, apiece if pick == "list" else (apiece[0], apiece[-1]), **changes)
+
+
+def words(each: Marked) -> tuple[Message, ...]:
+    """What was said."""
+    assert not isinstance(each.said, Dropped), "only what was said has words"
+    return each.said.response.messages
 
 
 def by_prompt(marked: Iterable[Marked]) -> tuple[list[list[Marked]], list[Dropped]]:

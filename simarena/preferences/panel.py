@@ -25,6 +25,11 @@ Given = Mapping[str, Sequence[Judgement]]
 """Judge's seat -> its judgements that could be read."""
 
 
+def judged(played: Played) -> bool:
+    """Whether a match is one of answers and judges."""
+    return played.match.env == "arena" and played.match.params.get("mode") != "matrix_game"
+
+
 def answers(played: Played) -> list[Turn]:
     """The turns that answered the question, in the order in which judges number them."""
     order = parameters(played).writers

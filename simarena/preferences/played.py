@@ -5,9 +5,10 @@ Reads the store and nothing else; knows no environment, model or mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from simarena.preferences.record import Response
@@ -25,6 +26,7 @@ class Dropped(NamedTuple):
 REPAIRED = Dropped("asked again after an unusable reply")
 SCRIPTED = Dropped("no prompt on record")
 SILENT = Dropped("nothing was said")
+REWRITTEN = Dropped("a later prompt does not extend the earlier one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,15 @@ class Played:
         """The turns of phases whose name begins with `kind`: "answer", "sample", "speech", ..."""
         return [turn for turn in self.turns if turn.phase.startswith(kind)]
 
+    @cached_property
+    def probes(self) -> frozenset[tuple[str, str]]:
+        """(seat, phase) of the questions out of band, which leave no trace in what follows."""
+        return frozenset((event.author, event.phase) for event in self.events("probe"))
+
+    def own(self, seat: str) -> list[Turn]:
+        """A seat's turns in its conversation, in their order; probes left out."""
+        return [turn for turn in self.turns if turn.seat == seat and (seat, turn.phase) not in self.probes]
+
     def said(self, turn: Turn) -> Said | Dropped:
         """What was said in a turn, where it was said in reply to the plain question, at first try."""
         if not turn.calls:
@@ -112,6 +123,61 @@ class Played:
             source=(key,),
         )
         return Said(self, turn, plain(request.messages), completion.prompt_ids, response, request.model)
+
+    def spoken(self, turns: Sequence[Turn]) -> Said | Dropped:
+        """Several turns of one seat's conversation as one response to the first one's prompt.
+
+        Between own turns stand the tokens of the later prompt, which has to extend the earlier one and its reply,
+        token for token; only what the seat sampled itself is masked in.
+        """
+        parts: list[Said] = []
+        for turn in turns:
+            found = self.said(turn)
+            if isinstance(found, Dropped):
+                return found
+            parts.append(found)
+        whole = parts[0].response
+        prompts = [part.prompt for part in parts]
+        for n, (before, part) in enumerate(pairwise(parts), 1):
+            heard = prompts[n][len(prompts[n - 1]) + 1 :]
+            if prompts[n][: len(prompts[n]) - len(heard)] != prompts[n - 1] + before.response.messages:
+                return REWRITTEN
+            tokens = _between(before, part)
+            if isinstance(tokens, Dropped):
+                return tokens
+            whole = _joined(whole, heard, tokens, part.response, n)
+        return replace(parts[0], response=whole)
+
+
+def _between(before: Said, after: Said) -> tuple[int, ...] | Dropped | None:
+    """The tokens between two replies; None where tokens are not on record."""
+    if before.prompt_ids is None or before.response.ids is None or after.prompt_ids is None:
+        return None
+    known = before.prompt_ids + before.response.ids
+    return after.prompt_ids[len(known) :] if after.prompt_ids[: len(known)] == known else REWRITTEN
+
+
+def _joined(
+    whole: Response, heard: tuple[Message, ...], between: tuple[int, ...] | None, part: Response, turn: int
+) -> Response:
+    """A response and the next turn in one."""
+    joined = replace(
+        whole,
+        messages=(*whole.messages, *heard, *part.messages),
+        source=whole.source + part.source,
+        outcome=part.outcome if whole.outcome == "ok" else whole.outcome,
+    )
+    if between is None or None in (whole.ids, whole.mask, whole.turns, part.ids):
+        return replace(joined, ids=None, mask=None, turns=None, logprobs=None)
+    own = part.ids or ()
+    sure = whole.logprobs is not None and part.logprobs is not None
+    return replace(
+        joined,
+        ids=(*(whole.ids or ()), *between, *own),
+        mask=(*(whole.mask or ()), *(False,) * len(between), *(True,) * len(own)),
+        turns=(*(whole.turns or ()), *(-1,) * len(between), *(turn,) * len(own)),
+        logprobs=(*(whole.logprobs or ()), *(part.logprobs or ())) if sure else None,
+    )
 
 
 def plain(messages: tuple[Message, ...]) -> tuple[Message, ...]:

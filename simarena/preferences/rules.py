@@ -13,7 +13,7 @@ from typing import Any
 
 from simarena import envs
 from simarena.preferences.played import Played
-from simarena.records import JSON, Match, Turn
+from simarena.records import JSON, Match, Trajectory, Turn
 from simarena.tasks import scoresheets
 
 
@@ -39,43 +39,52 @@ def _dealt(env: str, params: str, task_seed: int) -> Dealt:
 def worth(played: Played, turn: Turn) -> float | None:
     """What the rules say an action is worth, more being better; None where they say nothing of it."""
     rule = RULES.get(played.match.env)
-    return rule(played, turn, turn.fields) if rule and turn.fields else None
+    return rule(played.record, turn, turn.fields) if rule and turn.fields else None
 
 
-def _answer(played: Played, turn: Turn, fields: dict[str, JSON]) -> float | None:
+def wrong(record: Trajectory, turn: Turn) -> bool:
+    """Whether an action could not be used, or is not wholly right by the rules."""
+    if turn.outcome != "ok" or turn.fields is None:
+        return True
+    rule = RULES.get(record.match.env)
+    value = rule(record, turn, turn.fields) if rule else None
+    return value is not None and value < 1
+
+
+def _answer(record: Trajectory, turn: Turn, fields: dict[str, JSON]) -> float | None:
     """Arena: 1 for a right answer, 0 for a wrong one."""
     if "answer" not in fields:
         return None
-    if turn.phase == "answer" and (known := played.record.metrics.get(f"correct/{turn.seat}")) in (0.0, 1.0):
+    if turn.phase == "answer" and (known := record.metrics.get(f"correct/{turn.seat}")) in (0.0, 1.0):
         return known
-    here = dealt(played.match)
+    here = dealt(record.match)
     return float(here.family.verify(here.task, fields["answer"]))
 
 
-def _share(played: Played, turn: Turn, fields: dict[str, JSON]) -> float | None:
+def _share(record: Trajectory, turn: Turn, fields: dict[str, JSON]) -> float | None:
     """Roundtable: share of the items that an answer gets right; in a discussion of one item, that item."""
     if "answer" not in fields:
         return None
-    here = dealt(played.match)
+    here = dealt(record.match)
     if not turn.phase.startswith("item ") or turn.phase.endswith("adjust"):
         return float(here.family.share(here.task, fields["answer"]))
     items = here.family.items(here.task)
-    topics = list(dict.fromkeys(str(event.data["item"]) for event in played.events("topic")))
+    topics = list(dict.fromkeys(str(event.data["item"]) for event in record.events if event.kind == "topic"))
     item = topics[int(turn.phase.split()[1]) - 1]
     right = here.family.parse(here.task, here.task.truth["answer"])[items.index(item)]
     return float(fields["answer"] == right)
 
 
-def _belief(played: Played, turn: Turn, fields: dict[str, JSON]) -> float | None:
+def _belief(record: Trajectory, turn: Turn, fields: dict[str, JSON]) -> float | None:
     """Debate: whether a judge's verdict, a belief or a choice names the right answer. Speeches have no truth."""
-    truth = played.record.truth
+    truth = record.truth
     right = truth.get("answer") if isinstance(truth, dict) else None
     return float(fields["answer"] == right) if right is not None and "answer" in fields else None
 
 
-def _deal(played: Played, turn: Turn, fields: dict[str, JSON]) -> float | None:
+def _deal(record: Trajectory, turn: Turn, fields: dict[str, JSON]) -> float | None:
     """Bargaining by score sheets: what all parties together get from the deal, as a share of all they could wish."""
-    truth = played.record.truth
+    truth = record.truth
     if not fields.get("deal") or not isinstance(truth, dict) or "sheets" not in truth:
         return None
     sheets = scoresheets.as_sheets(truth["sheets"])
@@ -86,7 +95,7 @@ def _deal(played: Played, turn: Turn, fields: dict[str, JSON]) -> float | None:
     return total / sum(max(issue) for sheet in sheets for issue in sheet)
 
 
-RULES: dict[str, Callable[[Played, Turn, dict[str, JSON]], float | None]] = {
+RULES: dict[str, Callable[[Trajectory, Turn, dict[str, JSON]], float | None]] = {
     "arena": _answer,
     "roundtable": _share,
     "debate": _belief,

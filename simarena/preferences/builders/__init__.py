@@ -15,7 +15,15 @@ from simarena.records import JSON
 
 BUILDERS: dict[str, str] = {
     "duel": "simarena.preferences.builders.duel:BUILDER",
+    "verdict": "simarena.preferences.builders.verdict:BUILDER",
+    "ranking": "simarena.preferences.builders.ranking:BUILDER",
+    "branch": "simarena.preferences.builders.branch:BUILDER",
+    "segment": "simarena.preferences.builders.segment:BUILDER",
+    "revision": "simarena.preferences.builders.revision:BUILDER",
+    "hindsight": "simarena.preferences.builders.hindsight:BUILDER",
     "truth": "simarena.preferences.builders.truth:BUILDER",
+    "outcome": "simarena.preferences.builders.outcome:BUILDER",
+    "self_reward": "simarena.preferences.builders.self_reward:BUILDER",
 }
 """Name -> import path, as in `simarena.registry`."""
 

@@ -12,7 +12,7 @@ from simarena.preferences.comparing import pairs
 def make(group: Group, params: Params) -> Iterator[Made]:
     """Every two answers of a match; of a panel or of several samples every two of them."""
     for played in group:
-        if played.match.env == "arena" and played.match.params.get("mode") != "matrix_game":
+        if panel.judged(played):
             yield from pairs("duel", panel.marks(played))
 
 

@@ -16,8 +16,8 @@ class TruthParams(Params):
 
     right: float = 1.0
     """Worth from which on a reply is right."""
-    wrong: float = 0.0
-    """Worth up to which a reply is wrong; what lies between is neither."""
+    wrong: float = 1.0
+    """Worth below which a reply is wrong; what lies between is neither."""
 
 
 def make(group: Group, params: TruthParams) -> Iterator[Made]:
@@ -32,7 +32,7 @@ def make(group: Group, params: TruthParams) -> Iterator[Made]:
     yield from dropped
     for here in replies:
         right = [each for each in here if each.score >= params.right]
-        wrong = [each for each in here if each.score <= params.wrong]
+        wrong = [each for each in here if each.score < min(params.wrong, params.right)]
         if not right or not wrong:
             yield from [Dropped("no other answer was right" if not right else "no other answer was wrong")] * len(here)
         for pair in product(right, wrong):
