@@ -15,8 +15,7 @@ from simarena.errors import UnknownName
 
 if TYPE_CHECKING:
     from simarena.casting import Cast
-    from simarena.records import Match
-    from simarena.records import JSON
+    from simarena.records import JSON, Match
     from simarena.store import Result, Run
 
 WIDEST = 80
