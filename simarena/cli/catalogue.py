@@ -25,7 +25,8 @@ def list_(
         str,
         typer.Argument(
             metavar="[KIND]",
-            help="environments, tasks, scenarios, agents, policies, backends, formats or builders; all if none.",
+            help="environments, tasks, scenarios, agents, policies, backends, formats, builders or losses; "
+            "if none, all but losses.",
         ),
     ] = "",
     as_json: AsJson = False,
@@ -35,7 +36,7 @@ def list_(
 
     if kind and kind not in KINDS:
         raise UnknownName("kind", kind, KINDS)
-    found = {name: sorted(KINDS[name]()) for name in ([kind] if kind else KINDS)}
+    found = {name: sorted(KINDS[name]()) for name in ([kind] if kind else LIGHT)}
     if as_json:
         output.say_json({name: dict(lines) for name, lines in found.items()})
         return
@@ -89,6 +90,20 @@ def builders() -> Iterator[Line]:
         made = lookup(BUILDERS, "builder", name)
         knobs = ", ".join(made.params.model_fields)
         yield name, made.line + (f" (params: {knobs})" if knobs else "")
+
+
+def losses() -> Iterator[Line]:
+    """Losses, with their sources."""
+    from simarena.errors import MissingExtra
+
+    try:
+        from simarena.training.losses import LOSSES
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtra("the list of losses", "transformers") from None
+    for name, loss in LOSSES.items():
+        yield name, f"{loss.line} ({loss.source})"
 
 
 def described(table: dict[str, str]) -> Iterator[Line]:
@@ -145,7 +160,10 @@ KINDS: dict[str, Callable[[], Iterator[Line]]] = {
     "backends": backends,
     "formats": formats,
     "builders": builders,
+    "losses": losses,
 }
+LIGHT = [kind for kind in KINDS if kind != "losses"]
+"""What is listed when nothing is named: losses would load torch."""
 
 
 def validate(
