@@ -106,6 +106,14 @@ def losses() -> Iterator[Line]:
         yield name, f"{loss.line} ({loss.source})"
 
 
+def pair_formats() -> Iterator[Line]:
+    """Formats that preferences are written in."""
+    from simarena.preferences.formats import FORMATS
+
+    for name, format_ in FORMATS.items():
+        yield name, format_.line
+
+
 def described(table: dict[str, str]) -> Iterator[Line]:
     """The entries of a registry, by the first line of their files."""
     for name, path in table.items():
@@ -160,6 +168,7 @@ KINDS: dict[str, Callable[[], Iterator[Line]]] = {
     "backends": backends,
     "formats": formats,
     "builders": builders,
+    "pair-formats": pair_formats,
     "losses": losses,
 }
 LIGHT = [kind for kind in KINDS if kind != "losses"]

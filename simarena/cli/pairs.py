@@ -1,12 +1,11 @@
-"""The command that makes preferences of a run."""
+"""Commands of preferences: pairs, which makes them of a run, and trace, which goes back to the turns they came from."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +16,21 @@ from simarena.cli.records import Folder
 if TYPE_CHECKING:
     from simarena.preferences.build import Counts
     from simarena.preferences.filters import Filters
+    from simarena.preferences.formats import Format
+    from simarena.preferences.record import Preference
+
+PARQUET = ".parquet"
+FILES = (".jsonl", ".json", PARQUET)
+"""An --out that ends otherwise is a folder."""
 
 
 def pairs(
     run: Folder,
     builder: Annotated[str, typer.Option(help="How: see simarena list builders.")],
-    out: Annotated[str, typer.Option(help='The file to write, JSON lines; "-" is stdout.')],
+    out: Annotated[
+        str, typer.Option(help='A .jsonl or .parquet file; a folder, for a data set with its card; "-" is stdout.')
+    ],
+    format_: Annotated[str, typer.Option("--format", help="See: simarena list pair-formats.")] = "native",
     set_: Sets = None,
     filter_: Annotated[
         list[str] | None,
@@ -33,28 +41,50 @@ def pairs(
     as_json: AsJson = False,
 ) -> None:
     """Preferences from a run's record, and why the rest made none."""
+    from simarena.errors import ScenarioError, UnknownName
+    from simarena.preferences import card
     from simarena.preferences.build import build
-    from simarena.preferences.record import write_jsonl
+    from simarena.preferences.formats import FORMATS
     from simarena.store import open_run
 
-    params = dict(changed(text) for text in set_ or [])
+    if format_ not in FORMATS:
+        raise UnknownName("format", format_, FORMATS)
+    if format_ == "native" and out.endswith(PARQUET):
+        raise ScenarioError(f"--out {out}: native records are JSON lines; give a .jsonl file or another --format")
+    params, sieve = dict(changed(text) for text in set_ or []), filters(filter_ or [])
     with open_run(run) as opened:
-        records, counts = build(opened, builder, params, filters(filter_ or []))
-        with whole(out) as file:
-            write_jsonl(records, file)
+        records, counts = build(opened, builder, params, sieve)
+        if out == "-":
+            write(records, FORMATS[format_], None)
+        else:
+            file = Path(out) if out.endswith(FILES) else Path(out) / "train.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            rows = write(records, FORMATS[format_], file)
+            about = card.manifest(
+                opened, file, builder=builder, params=params, filters=sieve, format_=format_, rows=rows, counts=counts
+            )
+            if file == Path(out):
+                card.write(file.parent, about, f"{file.name}.{card.MANIFEST}")
+            else:
+                card.write(file.parent, about)
+                (file.parent / card.CARD).write_text(card.card(about), encoding="utf-8")
     tell(counts, out, as_json)
 
 
-@contextmanager
-def whole(out: str) -> Iterator[TextIO]:
-    """A file that is whole or not there; "-" is stdout."""
-    if out == "-":
-        yield sys.stdout
-        return
-    begun = Path(f"{out}.part")
-    with begun.open("w", encoding="utf-8", errors="surrogatepass") as file:
-        yield file
-    begun.replace(out)
+def write(records: Iterable[Preference], format_: Format, file: Path | None) -> int:
+    """Rows into a file that is whole or not there; None is stdout."""
+    from simarena.preferences.formats import write_lines, write_parquet
+
+    if file is None:
+        return write_lines(records, format_, sys.stdout)
+    begun = file.with_name(f"{file.name}.part")
+    if file.suffix == PARQUET:
+        rows = write_parquet(records, format_, str(begun))
+    else:
+        with begun.open("w", encoding="utf-8", errors="surrogatepass") as opened:
+            rows = write_lines(records, format_, opened)
+    begun.replace(file)
+    return rows
 
 
 def filters(texts: list[str]) -> Filters:
@@ -78,6 +108,7 @@ def tell(counts: Counts, out: str, as_json: bool) -> None:
     if as_json and out != "-":
         output.say_json({"out": out, "kept": counts.kept, "dropped": dropped})
         return
-    output.note(f"{counts.kept} preferences written to {'stdout' if out == '-' else out}")
+    tell_ = output.note if out == "-" else output.say
+    tell_(f"{counts.kept} preferences written to {'stdout' if out == '-' else out}")
     for reason, count in dropped.items():
-        output.note(f"  {count} dropped: {reason}")
+        tell_(f"  {count} dropped: {reason}")
