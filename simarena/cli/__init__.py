@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from simarena.cli import catalogue, league, output, pairs, play, records
+from simarena.cli import catalogue, league, output, pairs, play, records, train
 from simarena.errors import SimArenaError
 
 app = typer.Typer(
@@ -33,6 +33,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "branch": records.branch,
     "export": records.export,
     "pairs": pairs.pairs,
+    "train": train.train,
+    "trace": train.trace,
     "league": league.league,
     "doctor": catalogue.doctor,
 }

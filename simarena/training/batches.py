@@ -1,12 +1,13 @@
 """Which decisions each optimiser step learns from, and how they are cut to fit into memory.
 
-In: decisions, sizes and a seed. Out: indices. Decisions of one match's side stay together, because their sequences begin
-alike and a trie reads a common beginning once. The plan is a function of its arguments: resuming needs a number only.
+In: decisions, sizes and a seed. Out: indices. Decisions of one match's side stay together, because their sequences
+begin alike and a trie reads a common beginning once. The plan is a function of its arguments: a number resumes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from simarena import seeds
 from simarena.training.data import Decision
@@ -66,4 +67,4 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 def stages(order: Sequence[int], count: int) -> list[list[int]]:
     """`order` in `count` consecutive parts of as even a size as can be."""
     edges = [len(order) * n // count for n in range(count + 1)]
-    return [list(order[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [list(order[a:b]) for a, b in pairwise(edges)]

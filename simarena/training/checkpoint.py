@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,8 @@ def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[st
             scratch.mkdir(parents=True)
         among.wait()
         writer = dcp.HuggingFaceStorageWriter(str(scratch), save_distributed=True)
-        dcp.save(dict(tensors), storage_writer=writer, no_dist=among.world == 1)
+        with alone():
+            dcp.save(dict(tensors), storage_writer=writer, no_dist=among.world == 1)
         if among.first:
             settle(scratch, target, state)
             for old in known(root)[:-KEPT]:
@@ -57,6 +60,14 @@ def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[st
         last = known(root)
         kept = f"the last good one is {last[-1]}" if last else "there is none before it"
         raise CheckpointError(f"cannot write a checkpoint to {target}: {reason(error)}; {kept}") from error
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Without the remark that a single process is a single process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def settle(scratch: Path, target: Path, state: Mapping[str, Any]) -> None:
@@ -88,7 +99,8 @@ def load(folder: Path, tensors: Mapping[str, Tensor], among: Ranks) -> None:
     """Fill `tensors` in place, each process its share. CheckpointError where names or shapes differ."""
     reader = dcp.HuggingFaceStorageReader(str(folder))
     try:
-        dcp.load(dict(tensors), storage_reader=reader, no_dist=among.world == 1)
+        with alone():
+            dcp.load(dict(tensors), storage_reader=reader, no_dist=among.world == 1)
     except (OSError, RuntimeError, ValueError, KeyError, dcp.api.CheckpointException) as error:
         raise CheckpointError(
             f"cannot read {folder}: {reason(error)}; delete it to go on from the one before"

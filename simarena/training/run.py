@@ -132,25 +132,32 @@ def fulfil(
         dtype=arguments.dtype,
         seed=arguments.seed,
     )
-    last: Metrics | None = None
-    for last in train(policy, prepared, arguments, out, among):
+    journal = Journal(out / METRICS)
+    for metrics in train(policy, prepared, arguments, out, among):
         if among.first:
-            note(out / METRICS, last)
-            report(last)
+            journal.note(metrics)
+            report(metrics)
     tensors = {name: whole(value) for name, value in policy.trained.items()}
     if among.first:
         meta = story(learner, prepared, arguments, title, source, read_metrics(out / METRICS))
         write(policy, tensors, out / title, meta)
 
 
-def note(path: Path, metrics: Metrics) -> None:
-    """Add a step to the metrics; steps that are done again take the place of those they repeat."""
-    kept = [line for line in lines(path) if json.loads(line)["step"] < metrics.step]
-    if len(kept) == len(lines(path)):
-        with path.open("a", encoding="utf-8") as file:
+class Journal:
+    """The metrics on disk, a line a step; steps that are done again take the place of those they repeat."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trimmed = False
+
+    def note(self, metrics: Metrics) -> None:
+        """Add a step."""
+        if not self.trimmed:
+            kept = [line for line in lines(self.path) if json.loads(line)["step"] < metrics.step]
+            self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            self.trimmed = True
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(metrics)) + "\n")
-    else:
-        path.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(asdict(metrics))]), encoding="utf-8")
 
 
 def lines(path: Path) -> list[str]:
@@ -181,7 +188,6 @@ def story(
         "parent": learner.member.name,
         "parent_version": learner.version,
         "pairs": {**source, **summary(prepared)},
-        "rows": {each.id: each.row for each in prepared.decisions},
         "arguments": arguments.model_dump(mode="json"),
         "commit": made["commit"],
         "packages": made["packages"],

@@ -40,9 +40,10 @@ def moves(update: Update, step: int) -> bool:
 
 @torch.no_grad()
 def move(update: Update, step: int, policy: Tensors, reference: Tensors, averages: Tensors) -> None:
-    """Move `reference` in place. soft, hard: TR-DPO, arXiv:2404.09656; lagged: arXiv:2509.24207; bema: arXiv:2508.00180.
+    """Move `reference` in place, in step `step`, the first being 1.
 
-    `averages` is what `start_averages` made, kept up by `average`; empty for the other kinds.
+    soft, hard: TR-DPO, arXiv:2404.09656; lagged: Humanline, arXiv:2509.24207; bema: arXiv:2508.00180. `averages`
+    is what `start_averages` made and `average` keeps up; empty for the other kinds.
     """
     for name, theta in policy.items():
         if update.kind == "soft":
@@ -59,8 +60,7 @@ def start_averages(update: Update, policy: Tensors) -> dict[str, Tensor]:
     """What BEMA remembers: where the policy started, and its moving average."""
     if update.kind != "bema":
         return {}
-    kept = {f"{what}.{name}": theta.detach().clone() for what in ("start", "mean") for name, theta in policy.items()}
-    return kept
+    return {f"{what}.{name}": theta.detach().clone() for what in ("start", "mean") for name, theta in policy.items()}
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ class Step:
     """The number of the stage that begins here, from 1; 0: none does."""
 
 
-def train(
+def train(  # noqa: C901 - one story, told from beginning to end
     policy: Policy, prepared: Prepared, arguments: Arguments, folder: Path, among: Ranks | None = None
 ) -> Iterator[Metrics]:
     """Train `policy` in place on the decisions; checkpoints and log-probs of the reference go to `folder`."""
@@ -271,7 +271,7 @@ def ease_of(decision: Decision, frozen: Frozen) -> float:
 
 
 def moments(optimizer: torch.optim.Optimizer, trained: Mapping[str, Tensor]) -> Iterator[tuple[str, str, Tensor]]:
-    """(parameter, moment, values) of AdamW, made as its first step would make them, so that a checkpoint can fill them."""
+    """(parameter, moment, values) of AdamW, made as its first step would make them: a checkpoint fills them."""
     for name, parameter in trained.items():
         optimizer.state[parameter] = {
             "step": torch.tensor(0.0),

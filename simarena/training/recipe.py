@@ -1,0 +1,117 @@
+"""Recipe files: a published way to train, as arguments; read once, strictly, and checked without loading a model.
+
+A recipe has one or more stages, each of which goes on with the agent that the last one made, and perhaps a grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from simarena import paths, yamlfile
+from simarena.errors import ScenarioError, UnknownName
+from simarena.training.arguments import Arguments
+
+LOSS_PART = "params"
+
+
+class Pairs(BaseModel):
+    """Which preferences a recipe is meant for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    builder: str = Field(description="See: simarena list builders.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Of the builder.")
+    filters: dict[str, Any] = Field(default_factory=dict, description="As simarena pairs --filter has them.")
+
+
+class Recipe(BaseModel):
+    """A recipe file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str = Field(description="What it does, in a line.")
+    provenance: str = Field(description="Where it comes from.")
+    pairs: Pairs = Field(description="How its pairs are made from a run; for people, the pairs are given.")
+    rounds: PositiveInt = Field(1, description="Collections of pairs by the agent as it then is; one call trains one.")
+    stages: list[dict[str, Any]] = Field(min_length=1, description="Arguments of each stage.")
+    grid: dict[str, list[Any]] = Field(default_factory=dict, description="Dotted argument -> values to try, all ways.")
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(path.stem for path in (paths.shipped("scenarios") / "recipes").glob("*.yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """The file that a path or a shipped recipe's name stands for."""
+    for path in (Path(name), paths.shipped("scenarios") / "recipes" / f"{name}.yaml"):
+        if path.suffix in (".yaml", ".yml") and paths.is_file(path):
+            return path
+    raise UnknownName("recipe", name, recipe_names())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe, every stage and every point of its grid checked. ScenarioError holds every error."""
+    source = yamlfile.read(path)
+    recipe = source.model(Recipe)
+    source.check()
+    assert recipe is not None, "an invalid recipe was reported by check()"
+    for number, stage in enumerate(recipe.stages):
+        for point in points(recipe):
+            try:
+                arguments({**stage}, point)
+            except ScenarioError as error:
+                source.error(("stages", number), str(error))
+    source.check()
+    return recipe
+
+
+def points(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """Every combination of the grid's values; one empty one where there is no grid."""
+    for values in itertools.product(*recipe.grid.values()):
+        yield dict(zip(recipe.grid, values, strict=True))
+
+
+def arguments(stage: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Arguments:
+    """A stage's arguments with `changes` by dotted key; a key that is no argument is a parameter of the loss.
+
+    ScenarioError names every key that is wrong, the loss's own included.
+    """
+    from simarena.training.trainer import TrainingError, chosen_loss
+
+    data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in stage.items()}
+    for key, value in (changes or {}).items():
+        name, _, rest = key.partition(".")
+        if rest:
+            data[name] = {**data.get(name, {}), rest: value}
+        elif name in Arguments.model_fields:
+            data[name] = value
+        else:
+            data[LOSS_PART] = {**data.get(LOSS_PART, {}), name: value}
+    try:
+        made = Arguments(**data)
+        chosen_loss(made)
+    except ValidationError as error:
+        known = sorted(Arguments.model_fields)
+        raise ScenarioError("\n".join(wrong(problem, known) for problem in error.errors(include_url=False))) from error
+    except (TrainingError, UnknownName) as error:
+        raise ScenarioError(str(error)) from error
+    return made
+
+
+def wrong(problem: Any, known: list[str]) -> str:
+    """One of pydantic's errors in a line."""
+    place = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown argument{yamlfile.suggestion(str(problem['loc'][-1]), known)}"
+    return f"{place}: {problem['msg']} (got {yamlfile.shortened(problem['input'])})"
+
+
+def label(point: Mapping[str, Any]) -> str:
+    """A point of a grid as a folder's name."""
+    return ",".join(f"{key}={value}" for key, value in point.items()).replace("/", "_") or "."
