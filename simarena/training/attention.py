@@ -98,9 +98,9 @@ def attention(
 def plain(
     query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scaling: float, dropout: float = 0.0, **_: Any
 ) -> Tensor:
-    """Softmax attention by matrix products; `seen` is boolean, and every token sees at least itself."""
+    """Softmax attention by matrix products; `seen` is boolean; who sees nobody (padding elsewhere) gets no NaN."""
     groups = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(groups, dim=1) if groups > 1 else each for each in (key, value))
-    bias = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, float("-inf"))
+    bias = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, torch.finfo(query.dtype).min)
     marks = (torch.matmul(query * scaling, key.transpose(2, 3)) + bias).softmax(-1)
     return torch.matmul(nn.functional.dropout(marks, dropout), value).transpose(1, 2).contiguous()
