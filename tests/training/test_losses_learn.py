@@ -49,22 +49,26 @@ def summed(loss, params, logp, frozen):
     return torch.stack(both[0]), torch.stack(both[1])
 
 
+VOTES = (torch.rand(16, len(JUDGES), generator=torch.Generator().manual_seed(5)) > 0.1).float()
+
+
 def fill(loss, params, table, start, data, trust) -> Scored:
     context, responses, even = data
     reference = token_logp(start, context, responses)
     frozen = torch.stack([reference, reference + 0.01, reference - 0.01], dim=3)
     logp, others = summed(loss, params, token_logp(table, context, responses), frozen)
-    elsewhere = context.roll(1)
-    rotated = (token_logp(table, elsewhere, responses) - token_logp(start, elsewhere, responses)).sum(2).flatten()
-    votes = (torch.rand(len(context), len(JUDGES), generator=torch.Generator().manual_seed(5)) > 0.1).float()
+    with torch.no_grad():
+        elsewhere = context.roll(1)
+        rotated = (token_logp(table, elsewhere, responses) - token_logp(start, elsewhere, responses)).sum(2).flatten()
+        sure = confidence(table, context, responses)
     filled = scored(logp, torch.full_like(even, LENGTH), reference=others[..., 0], rating=even / 4)
     return replace(
         filled,
         opponents=others[..., 1:],
         label=(even > 2).float(),
-        mismatched=rotated.detach(),
-        confidence=confidence(table, context, responses).detach(),
-        votes=votes,
+        mismatched=rotated,
+        confidence=sure,
+        votes=VOTES,
         trust=trust.of(JUDGES),
     )
 
@@ -82,9 +86,9 @@ def test_a_planted_preference_is_learnt(name):
     start = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(1)) * 0.3
     table, trust = start.clone().requires_grad_(), Reliability()
     optimizer = torch.optim.Adam([table], lr=0.02)
-    before = None
+    data, before = decisions(2), None
     for _ in range(STEPS):
-        result = loss(fill(loss, params, table, start, decisions(2), trust), params)
+        result = loss(fill(loss, params, table, start, data, trust), params)
         if "agreed" in result.extras:
             trust.update(JUDGES, result.extras["agreed"], result.extras["counted"])
         value = result.loss.mean()

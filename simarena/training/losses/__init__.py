@@ -22,6 +22,7 @@ from simarena.training.losses.wrappers import WRAPPERS, humanline, re_po
 PLAIN = (*PAIRWISE, *VARIANTS, *REFERENCE_FREE, *UNPAIRED, *LISTWISE, *GAMES, *TURNS)
 LOSSES: dict[str, Loss] = {loss.name: loss for loss in PLAIN}
 LOSSES |= {name: replace(wrap(LOSSES["dpo"]), name=name) for name, wrap in WRAPPERS.items()}
+"""Loss by name. A wrapper alone stands for itself around DPO."""
 
 
 def find(name: str) -> Loss:
