@@ -1,4 +1,4 @@
-"""Commands of preferences: pairs, which makes them of a run, and trace, which goes back to the turns they came from."""
+"""The command that makes preferences of a run."""
 
 from __future__ import annotations
 
