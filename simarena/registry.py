@@ -43,11 +43,13 @@ BACKENDS: dict[str, str] = {
     "openai": "simarena.backends.openai:OpenAIBackend",
     "scripted": "simarena.backends.scripted:ScriptedBackend",
     "transformers": "simarena.backends.transformers:TransformersBackend",
+    "vllm": "simarena.backends.vllm:VLLMBackend",
 }
 
 OPTIONS: dict[str, str] = {
     "openai": "simarena.backends.openai_options:OpenAIOptions",
     "transformers": "simarena.backends.transformers:TransformersOptions",
+    "vllm": "simarena.backends.vllm_options:VLLMOptions",
 }
 """Backend -> model of the options that an agent file may give it."""
 

