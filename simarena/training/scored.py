@@ -48,7 +48,7 @@ class Scored:
     """[A] or [B, A] how often each annotator is right; for RE-PO."""
 
     def choose(self, columns: Tensor) -> Scored:
-        """The same decisions with their responses taken in the order of `columns` [B, K'] (indices into K)."""
+        """The same decisions, responses in the order of `columns` [B, K'] (indices into K); votes stay."""
         taken = {
             name: torch.gather(value, 1, columns)
             for name in ("logp", "tokens", "present", "rating", "reference", "label", "confidence")

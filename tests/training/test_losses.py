@@ -191,6 +191,13 @@ def test_a_pair_among_more_is_its_best_and_worst(seed):
         torch.testing.assert_close(loss(one, loss.Params()).loss, loss(two, loss.Params()).loss)
 
 
+@pytest.mark.parametrize("name", PAIRED)
+def test_the_other_order_turns_the_margin_round(name):
+    loss, one = find(name), batch(8, columns=2)
+    other = one.choose(torch.tensor([[1, 0]] * 5))
+    torch.testing.assert_close(loss(other, loss.Params()).margin, -loss(one, loss.Params()).margin)
+
+
 def test_scored_moves_and_fills():
     one = scored(torch.zeros(2, 2), torch.ones(2, 2))
     assert one.to("cpu").present.all()

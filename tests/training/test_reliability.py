@@ -61,6 +61,16 @@ def test_the_gradient_of_re_po_holds_its_weights_still():
     assert logp.grad[0].tolist() == pytest.approx([beta * (p - w), -beta * (p - w)])
 
 
+def test_a_pair_without_votes_teaches_nothing():
+    logp = torch.tensor([[-1.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    silent = {"votes": torch.full((1, 2), torch.nan), "trust": torch.tensor([0.9, 0.6])}
+    loss = find("re_po")
+    result = loss(scored(logp, torch.ones(1, 2), reference=torch.zeros(1, 2), **silent), loss.Params())
+    result.loss.sum().backward()
+    assert logp.grad.abs().max().item() == pytest.approx(0, abs=1e-9)
+    assert result.extras["counted"].tolist() == [0, 0]
+
+
 def test_ipo_defines_a_chance_by_both_its_orders():
     loss, one = find("re_po:ipo"), torch.tensor([[-1.0, -2.0]], dtype=torch.float64)
     votes = torch.ones(1, 1, dtype=torch.float64)

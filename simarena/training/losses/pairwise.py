@@ -149,10 +149,10 @@ class WeightedBeta(Beta):
 def wpo(scored: Scored, params: WeightedBeta) -> LossResult:
     """W(best) W(worst) DPO, W = exp(mean_t [log p_t - log sum_v p(v)^2]), a constant. arXiv:2406.11827.
 
-    Responses that the policy would hardly say itself count less; W is at most 1 only in the mean over what it samples.
+    Responses that the policy would hardly say itself count less. What it samples has W = 1 where it is uniform.
     """
     plain = dpo(scored, params)
-    sure = given(pair(scored).confidence).detach().sum(1).clamp(max=LARGEST_EXPONENT).exp()
+    sure = given(pair(scored).confidence).detach().sum(1).exp()
     return LossResult(sure * plain.loss, plain.margin, {"confidence": sure})
 
 

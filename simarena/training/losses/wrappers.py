@@ -66,6 +66,7 @@ def re_po(inner: Loss) -> Loss:
         ahead = inner.function(two, params)
         reverse = two.choose(torch.tensor([[1, 0]], device=two.logp.device).expand(len(two.logp), -1))
         logit = inner.function(reverse, params).loss - ahead.loss
+        # a row without votes has right = p: no gradient, and nothing is learnt from it
         votes, trust = given(scored.votes), given(scored.trust)
         right = posterior(logit.detach(), votes, trust)
         said = ~votes.isnan()
