@@ -134,7 +134,7 @@ def values(p: ArenaParams, size: int, fields: dict[str, JSON]) -> list[float]:
 
 def parameters(played: Played) -> ArenaParams:
     """The match's parameters, read."""
-    return _parameters(json.dumps(played.match.params, sort_keys=True))
+    return _parameters(played.conditions)
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ Reads the store and nothing else; knows no environment, model or mark.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -60,6 +61,11 @@ class Played:
     def turns(self) -> tuple[Turn, ...]:
         """All actions, in their order."""
         return self.record.turns
+
+    @cached_property
+    def conditions(self) -> str:
+        """The environment's parameters as canonical JSON: what is worked out of them is kept under it."""
+        return json.dumps(self.match.params, sort_keys=True)
 
     @cached_property
     def answers(self) -> dict[str, Completion]:
