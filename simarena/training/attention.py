@@ -1,8 +1,8 @@
 """Attention along a trie: every token sees its ancestors and itself, whatever else lies in the row.
 
 In: where each token's descendants end, and its depth. Out: what a transformers model takes as mask, by device:
-dense with plain matrix products for short rows on a CPU, dense with the fused kernel for long ones, and on a GPU a
-FlexAttention block mask that skips what nobody sees. Knows the attention interface of transformers; no loss, no data.
+dense for the fused kernel on a CPU, on a GPU a FlexAttention block mask that skips what nobody sees.
+Knows the attention interface of transformers; no loss, no data.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from simarena.errors import SimArenaError
 
 NAME = "trie"
 """How the attention below is known to transformers; with an ordinary mask it does what "sdpa" does."""
-
-SHORT = 512
-"""Rows of up to so many tokens: on a CPU the fused kernel's backward costs more than plain matrix products."""
 
 KINDS = ("full_attention", "sliding_attention")
 
@@ -89,18 +86,5 @@ def attention(
 
     if attention_mask is not None and not isinstance(attention_mask, Tensor):
         return flex_attention_forward(module, query, key, value, attention_mask, **settings)[0], None
-    if attention_mask is None or query.is_cuda or key.shape[2] > SHORT or query.shape[2] != key.shape[2]:
-        done: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-        return done
-    return plain(query, key, value, attention_mask, **settings), None
-
-
-def plain(
-    query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scaling: float, dropout: float = 0.0, **_: Any
-) -> Tensor:
-    """Softmax attention by matrix products; `seen` is boolean; who sees nobody (padding elsewhere) gets no NaN."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = (each.repeat_interleave(groups, dim=1) if groups > 1 else each for each in (key, value))
-    bias = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, torch.finfo(query.dtype).min)
-    marks = (torch.matmul(query * scaling, key.transpose(2, 3)) + bias).softmax(-1)
-    return torch.matmul(nn.functional.dropout(marks, dropout), value).transpose(1, 2).contiguous()
+    done: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+    return done

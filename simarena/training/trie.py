@@ -57,18 +57,18 @@ class Row:
 def pack(sequences: Many[Sequence], *, budget: int) -> list[Row]:
     """Rows of at most `budget` tokens that hold every sequence once; a longer sequence gets a row of its own.
 
-    Tries that are too large are cut where their branches have least in common. SimArenaError where a mask is empty,
-    of another length than its ids, or asks for the first token.
+    No row is longer than the largest trie: rows are computed side by side, and attention grows with the square of their
+    length. Tries that are too large are cut where their branches have least in common. SimArenaError where a mask
+    is empty, of another length than its ids, or asks for the first token.
     """
     for number, sequence in enumerate(sequences):
         check(number, sequence)
     order = sorted(range(len(sequences)), key=lambda n: sequences[n].ids)
     shared = [0] + [common(sequences[a].ids, sequences[b].ids) for a, b in pairwise(order)]
     sizes = [len(sequences[n].ids) - kept for n, kept in zip(order, shared, strict=True)]
-    return [
-        lay_out(sequences, [order[n] for run in runs for n in run])
-        for runs in bins(list(cut(Sorted(sizes, shared), range(len(order)), budget)), Sorted(sizes, shared), budget)
-    ]
+    lengths = Sorted(sizes, shared)
+    runs = list(cut(lengths, range(len(order)), budget))
+    return [lay_out(sequences, [order[n] for run in row for n in run]) for row in bins(runs, lengths)]
 
 
 def check(number: int, sequence: Sequence) -> None:
@@ -126,16 +126,17 @@ def joined(lengths: Sorted, parts: list[range], budget: int) -> list[range]:
     return made
 
 
-def bins(runs: list[range], lengths: Sorted, budget: int) -> list[list[range]]:
+def bins(runs: list[range], lengths: Sorted) -> list[list[range]]:
     """Tries into rows: largest first, each into the first row with room for it."""
     rows: list[list[range]] = []
     room: list[int] = []
+    longest = max(map(lengths.size, runs), default=0)
     for run in sorted(runs, key=lengths.size, reverse=True):
         size = lengths.size(run)
         place = next((n for n, free in enumerate(room) if size <= free), None)
         if place is None:
             rows.append([])
-            room.append(budget)
+            room.append(longest)
             place = len(rows) - 1
         rows[place].append(run)
         room[place] -= size

@@ -11,7 +11,6 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from simarena.errors import SimArenaError
-from simarena.training import attention
 from simarena.training.scorer import describe, score, token_scores
 from simarena.training.trie import Sequence, pack
 
@@ -86,10 +85,8 @@ def test_a_trie_scores_as_its_sequences_one_by_one(seed, budget, chunk):
     assert_alike(gradients(model, found), wanted)
 
 
-@pytest.mark.parametrize("short", [0, 512])
 @pytest.mark.parametrize("tied", [True, False])
-def test_both_kernels_and_both_heads(short, tied, monkeypatch):
-    monkeypatch.setattr(attention, "SHORT", short)
+def test_tied_and_free_heads(tied):
     model, sequences = tiny(tied), tree(1)
     expected = [plain(model, s) for s in sequences]
     wanted = gradients(model, expected)
