@@ -28,11 +28,15 @@ KINDS = ("start", "base", "none")
 
 def anchored(policy: Policy, trained: Mapping[str, Tensor], arguments: Arguments) -> dict[str, Tensor]:
     """A copy of where the policy starts, for references that are no mere base; empty for the others."""
-    fixed = arguments.update.kind == "fixed" and arguments.stages == 1
-    base_will_do = policy.tune == "lora" and policy.fresh and fixed
+    base_will_do = policy.tune == "lora" and policy.fresh and fixed(arguments)
     if arguments.reference != "start" or base_will_do:
         return {}
     return {name: value.detach().clone() for name, value in trained.items()}
+
+
+def fixed(arguments: Arguments) -> bool:
+    """Whether the reference stays what it is while the policy learns."""
+    return arguments.update.kind == "fixed" and arguments.stages == 1
 
 
 @contextmanager
@@ -73,7 +77,8 @@ def own_reference(
     if arguments.reference == "base" and policy.tune == "full":
         raise UnfitReference("a whole model that learns has no adapter to turn off; set reference to start")
     version = policy.learner.version if anchor else f"{base.name}@{digest(base)}"
-    path = Path(arguments.reference_cache) if arguments.reference_cache else folder / "reference.sqlite"
+    shared = arguments.reference_cache if fixed(arguments) else ""  # where it moves, nobody else has the same one
+    path = Path(shared) if shared else folder / "reference.sqlite"
     cache = Cache(share_of(path, among), version, precision_of(arguments))
 
     def worn() -> AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 """What a policy is compared with: its base, where it started, a frozen copy, another adapter, or nothing.
 
 Log-probabilities under a reference are computed once and kept on disk, by tokens, mask, version and precision. A file
-holds one version at a time and refuses to be read as another.
+belongs to one reference and refuses to be read as another's.
 """
 
 from __future__ import annotations
@@ -88,11 +88,20 @@ def key_of(sequence: Tokens) -> bytes:
     return hashlib.sha256(ids + mask).digest()[:16]
 
 
+TABLE = """
+CREATE TABLE IF NOT EXISTS logps (key BLOB, version TEXT, logps BLOB NOT NULL, PRIMARY KEY (key, version)) WITHOUT ROWID
+"""
+
+
 class Cache:
-    """Log-probabilities of one reference on disk: SQLite, fp32, no code in it."""
+    """Log-probabilities of one reference on disk: SQLite, fp32, no code in it.
+
+    A file belongs to the reference it was begun with. Where that moves, rows are told apart by version, and those of
+    versions left behind go at the next `commit`: until then a training may have to go back to them.
+    """
 
     def __init__(self, path: Path, version: str, dtype: str) -> None:
-        self.path, self.dtype = path, dtype
+        self.path, self.version, self.dtype = path, version, dtype
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, isolation_level="DEFERRED")
@@ -104,7 +113,7 @@ class Cache:
 
     def _open(self, version: str) -> None:
         self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        self._db.execute("CREATE TABLE IF NOT EXISTS logps (key BLOB PRIMARY KEY, logps BLOB NOT NULL) WITHOUT ROWID")
+        self._db.execute(TABLE)
         known = {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM about")}
         wanted = {"version": version, "dtype": self.dtype}
         if known and known != wanted:
@@ -113,17 +122,15 @@ class Cache:
                 f"{self.path} was computed under {known.get('version')} in {known.get('dtype')}, this reference is "
                 f"{version} in {self.dtype}; delete the file or name another with reference_cache"
             )
-        self._about(version)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO about VALUES (?, ?)", [(k, json.dumps(v)) for k, v in wanted.items()]
+        )
         self._db.commit()
-
-    def _about(self, version: str) -> None:
-        about = {"version": version, "dtype": self.dtype}
-        rows = [(name, json.dumps(value)) for name, value in about.items()]
-        self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
 
     def find(self, sequence: Tokens) -> Tensor | None:
         """Log-probabilities [T] of a sequence's own tokens, or None."""
-        row = self._db.execute("SELECT logps FROM logps WHERE key = ?", (key_of(sequence),)).fetchone()
+        asked = (key_of(sequence), self.version)
+        row = self._db.execute("SELECT logps FROM logps WHERE key = ? AND version = ?", asked).fetchone()
         if row is None:
             self.misses += 1
             return None
@@ -133,15 +140,11 @@ class Cache:
     def keep(self, sequence: Tokens, logps: Tensor) -> None:
         """Note log-probabilities [T]; they are on disk after the next `commit`."""
         blob = logps.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
-        self._db.execute("INSERT OR REPLACE INTO logps VALUES (?, ?)", (key_of(sequence), blob))
-
-    def renew(self, version: str) -> None:
-        """Forget everything: the reference is another from now on."""
-        self._db.execute("DELETE FROM logps")
-        self._about(version)
+        self._db.execute("INSERT OR REPLACE INTO logps VALUES (?, ?, ?)", (key_of(sequence), self.version, blob))
 
     def commit(self) -> None:
-        """Bring everything to disk."""
+        """Bring everything to disk, and forget versions that were left behind."""
+        self._db.execute("DELETE FROM logps WHERE version != ?", (self.version,))
         self._db.commit()
 
     def close(self) -> None:
@@ -183,7 +186,7 @@ class Reference:
         """The reference is another from now on: what was computed under the last one counts no more."""
         self.version = version
         if self.cache:
-            self.cache.renew(version)
+            self.cache.version = version
 
 
 @dataclass

@@ -25,7 +25,7 @@ from simarena.training.arguments import Arguments
 from simarena.training.assemble import Sums, assemble, peak_memory
 from simarena.training.data import Decision, Prepared, annotators
 from simarena.training.distributed import Ranks, Reader, sharded
-from simarena.training.frozen import anchored, compared_with, mismatched
+from simarena.training.frozen import anchored, compared_with, fixed, mismatched
 from simarena.training.policy import Policy
 from simarena.training.reference import Frozen, put
 from simarena.training.reliability import Reliability
@@ -122,7 +122,7 @@ def train(  # noqa: C901 - one story, told from beginning to end
         changing = {
             **{f"policy.{name}": value.detach() for name, value in trained.items()},
             **{f"adam.{key}.{name}": value for name, key, value in moments(optimizer, trained)},
-            **({f"anchor.{name}": value for name, value in anchor.items()} if moving(arguments) else {}),
+            **({f"anchor.{name}": value for name, value in anchor.items()} if not fixed(arguments) else {}),
             **{f"average.{name}": value for name, value in averages.items()},
             **({"trust": trust} if judges else {}),
         }
@@ -226,7 +226,7 @@ def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Seque
         raise TrainingError(f"loss {loss.name!r} compares with a reference; set reference to start or base")
     if "opponents" in needs and not arguments.opponents:
         raise TrainingError(f"loss {loss.name!r} plays against others; name them with opponents")
-    if moving(arguments) and arguments.reference != "start":
+    if not fixed(arguments) and arguments.reference != "start":
         raise TrainingError(
             f"a reference that moves begins where the policy does; set reference to start, not {arguments.reference!r}"
         )
@@ -240,11 +240,6 @@ def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Seque
                 f'row {decision.row}: loss {loss.name!r} weighs segments; mark every own turn in objectives: "turn 0"'
             )
     return frozenset(needs)
-
-
-def moving(arguments: Arguments) -> bool:
-    """Whether the reference changes while the policy learns."""
-    return arguments.update.kind != "fixed" or arguments.stages > 1
 
 
 def planned(decisions: Sequence[Decision], frozen: Frozen, arguments: Arguments) -> list[Step]:

@@ -27,7 +27,10 @@ def record(n: int = 0, *, template: Any, **changes: Any) -> Preference:
         "builder": "duel",
         "prompt": prompt,
         "prompt_ids": tuple(template.encode(prompt)),
-        "responses": (reply("yes", template, score=2.0, ann=1, bob=0), reply("no", template, ann=0, bob=1)),
+        "responses": (
+            reply("yes", template, score=2.0, ann=1, bob=0, cat=1),
+            reply("no", template, ann=0, bob=1, cat=0),
+        ),
         "magnitude": 1.0 + n % 3,
         "match": f"m{n // 2}",
         "seat": "pro_0",

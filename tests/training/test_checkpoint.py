@@ -33,8 +33,7 @@ def numbers(metrics: Any) -> Any:
     return replace(metrics, **dict.fromkeys(TIMES, 0.0))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("killed", [3, 4, 7])
+@pytest.mark.parametrize(("way", "killed"), list(zip(WAYS, [3, 4, 7, 5, 4, 3, 7], strict=True)), ids=str)
 def test_resumed_is_unbroken_bit_by_bit(training: Callable[..., Any], way: dict[str, Any], killed: int) -> None:
     whole, unbroken = training("unbroken", epochs=2, **way)
     training("broken", epochs=2, steps=killed, **way)

@@ -123,7 +123,7 @@ def test_a_segment_of_two_turns_keeps_glue_out_of_the_loss(template: Any) -> Non
 
 def test_votes_are_per_judge_and_family(template: Any) -> None:
     [made] = prepare([record(0, template=template)], template, window=40).decisions
-    assert made.votes == {"ann|toy": 1.0, "bob|toy": 0.0}
+    assert made.votes == {"ann|toy": 1.0, "bob|toy": 0.0, "cat|toy": 1.0}
     tied = replace(
         record(0, template=template), responses=(reply("yes", template, ann=1), reply("no", template, ann=1))
     )
