@@ -128,8 +128,7 @@ class EngineThread:
         self.engine: Any = None
         self._queue: queue.SimpleQueue[Part | Call | tuple[Part] | None] = queue.SimpleQueue()
         self._live: dict[str, Part] = {}
-        self._held: deque[Part] = deque()
-        self._calls: deque[Call] = deque()
+        self._waiting: deque[Part | Call] = deque()
         self._count = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=maker.name, daemon=True)
@@ -207,7 +206,7 @@ class EngineThread:
 
     def _settle_all(self, failure: Exception) -> None:
         left = [item for item in self._drained(block=False) if isinstance(item, (Part, Call))]
-        for item in [*self._live.values(), *self._held, *self._calls, *left]:
+        for item in [*self._live.values(), *self._waiting, *left]:
             item.settle(failure)
 
     def _drained(self, block: bool) -> list[Part | Call | tuple[Part] | None]:
@@ -219,7 +218,7 @@ class EngineThread:
     def _serve(self) -> None:
         """Take what comes and step, until told to stop."""
         while True:
-            waits = not (self._live or self._calls or self._held)
+            waits = not (self._live or self._waiting)
             items = self._drained(block=waits)
             if waits:
                 self.meter.woke()
@@ -227,33 +226,38 @@ class EngineThread:
                 if item is None:
                     return
                 self._take(item)
-            self._do_calls()
+            self._admit()
             if self._live:
                 self._step()
 
     def _take(self, item: Part | Call | tuple[Part]) -> None:
-        if isinstance(item, Call):
-            self._calls.append(item)
-        elif isinstance(item, Part):
-            self._held.append(item)
-        elif item[0] in self._held:
-            self._held.remove(item[0])
+        if isinstance(item, (Part, Call)):
+            self._waiting.append(item)
+        elif item[0] in self._waiting:
+            self._waiting.remove(item[0])
         elif self._live.pop(item[0].name, None):
             self.engine.abort_request([item[0].name])
 
-    def _do_calls(self) -> None:
-        """Calls that may be done now, then requests, unless a call waits for those under way to end."""
-        while self._calls and not (self._calls[0].alone and self._live):
-            call = self._calls.popleft()
-            try:
-                with TURNS:
-                    found = call.work(self.engine)
-            except Exception as error:
-                call.settle(error)
+    def _admit(self) -> None:
+        """Do what waits, in order, as far as a call that needs the engine alone."""
+        while self._waiting:
+            item = self._waiting[0]
+            if isinstance(item, Call) and item.alone and self._live:
+                return
+            self._waiting.popleft()
+            if isinstance(item, Call):
+                self._do(item)
             else:
-                call.settle(found)
-        while self._held and not self._calls:
-            self._add(self._held.popleft())
+                self._add(item)
+
+    def _do(self, call: Call) -> None:
+        try:
+            with TURNS:
+                found = call.work(self.engine)
+        except Exception as error:
+            call.settle(error)
+        else:
+            call.settle(found)
 
     def _add(self, part: Part) -> None:
         self._count += 1
