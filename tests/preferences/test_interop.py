@@ -17,7 +17,7 @@ from tests.preferences.made import some
 
 pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 
 BASE = Path(__file__).parents[2] / "agents" / "nano" / "base"
 QUICK: dict[str, Any] = {
