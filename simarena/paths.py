@@ -9,6 +9,8 @@ from simarena.errors import UnknownName
 
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parent
+RECIPES = "recipes"
+"""Folder of the recipes among the shipped scenarios; they are none."""
 
 
 def shipped(kind: str) -> Path:
@@ -20,7 +22,21 @@ def shipped(kind: str) -> Path:
 def scenario_names() -> list[str]:
     """Names of the shipped scenarios, as in "debate/khan_persuasive_debate"."""
     root = shipped("scenarios")
-    return sorted(str(path.relative_to(root).with_suffix("")) for path in root.glob("*/*.yaml"))
+    files = (path for path in root.glob("*/*.yaml") if path.parent.name != RECIPES)
+    return sorted(str(path.relative_to(root).with_suffix("")) for path in files)
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes of training, as in "tr_dpo"."""
+    return sorted(path.stem for path in (shipped("scenarios") / RECIPES).glob("*.yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """The file that a path or a shipped recipe's name stands for."""
+    for path in (Path(name), shipped("scenarios") / RECIPES / f"{name}.yaml"):
+        if path.suffix in (".yaml", ".yml") and is_file(path):
+            return path
+    raise UnknownName("recipe", name, recipe_names())
 
 
 def agent_names() -> list[str]:

@@ -25,7 +25,7 @@ def list_(
         str,
         typer.Argument(
             metavar="[KIND]",
-            help="environments, tasks, scenarios, agents, policies, backends, formats, builders or losses; "
+            help="environments, tasks, scenarios, agents, policies, backends, formats, builders, recipes or losses; "
             "if none, all but losses.",
         ),
     ] = "",
@@ -90,6 +90,14 @@ def builders() -> Iterator[Line]:
         made = lookup(BUILDERS, "builder", name)
         knobs = ", ".join(made.params.model_fields)
         yield name, made.line + (f" (params: {knobs})" if knobs else "")
+
+
+def recipes() -> Iterator[Line]:
+    """Recipes of training."""
+    from simarena import paths, yamlfile
+
+    for name in paths.recipe_names():
+        yield name, summary(yamlfile.read(paths.find_recipe(name)).data, "recipe")
 
 
 def losses() -> Iterator[Line]:
@@ -170,6 +178,7 @@ KINDS: dict[str, Callable[[], Iterator[Line]]] = {
     "builders": builders,
     "pair-formats": pair_formats,
     "losses": losses,
+    "recipes": recipes,
 }
 LIGHT = [kind for kind in KINDS if kind != "losses"]
 """What is listed when nothing is named: losses would load torch."""
@@ -209,11 +218,13 @@ def found_file(name: str) -> Path:
     agent = paths.find_agent(name)
     if agent is not None:
         return agent
+    if name in paths.recipe_names():
+        return paths.find_recipe(name)
     try:
         return paths.find_scenario(name)
     except UnknownName:
-        known = [*paths.scenario_names(), *paths.agent_names()]
-        raise UnknownName("scenario or agent", name, known) from None
+        known = [*paths.scenario_names(), *paths.agent_names(), *paths.recipe_names()]
+        raise UnknownName("scenario, agent or recipe", name, known) from None
 
 
 def check_file(path: Path) -> str:
@@ -229,6 +240,11 @@ def check_file(path: Path) -> str:
         for scale in scenario.scale:
             load(path, scale)
         return "scenario"
+    if isinstance(source.data, dict) and "recipe" in source.data:
+        from simarena.training.recipe import read_recipe
+
+        read_recipe(path)
+        return "recipe"
     if not isinstance(source.data, dict):
         raise ScenarioError(
             f"{path}:1:1: file: holds neither scenario (env, data, roster) nor agent (policy, or backend and model)"

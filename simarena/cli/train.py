@@ -48,12 +48,13 @@ def train(
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtra("training", "transformers") from error
+    from simarena import paths
     from simarena.training import recipe as recipes
 
     for file in pairs:
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {file}", param_hint="PAIRS")
-    read = recipes.read_recipe(recipes.find_recipe(recipe)) if recipe else None
+    read = recipes.read_recipe(paths.find_recipe(recipe)) if recipe else None
     stages: list[dict[str, Any]] = read.stages if read else [{}]
     changes = {**({"loss": loss} if loss else {}), **dict(changed(text) for text in set_ or [])}
     made: list[Trained] = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from simarena import paths, yamlfile
+from simarena import yamlfile
 from simarena.errors import ScenarioError, UnknownName
 from simarena.training.arguments import Arguments
 
@@ -40,19 +40,6 @@ class Recipe(BaseModel):
     rounds: PositiveInt = Field(1, description="Collections of pairs by the agent as it then is; one call trains one.")
     stages: list[dict[str, Any]] = Field(min_length=1, description="Arguments of each stage.")
     grid: dict[str, list[Any]] = Field(default_factory=dict, description="Dotted argument -> values to try, all ways.")
-
-
-def recipe_names() -> list[str]:
-    """Names of the shipped recipes."""
-    return sorted(path.stem for path in (paths.shipped("scenarios") / "recipes").glob("*.yaml"))
-
-
-def find_recipe(name: str) -> Path:
-    """The file that a path or a shipped recipe's name stands for."""
-    for path in (Path(name), paths.shipped("scenarios") / "recipes" / f"{name}.yaml"):
-        if path.suffix in (".yaml", ".yml") and paths.is_file(path):
-            return path
-    raise UnknownName("recipe", name, recipe_names())
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""Killed anywhere and started again, a training ends with the same bits; a full disk leaves the last good checkpoint."""
+"""Killed anywhere and started again, a training ends with the same bits. A full disk leaves the last good one."""
 
 from __future__ import annotations
 
