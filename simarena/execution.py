@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from simarena.backends.engine_meter import Measured
 from simarena.casting import Cast
 from simarena.errors import StoreError
 from simarena.ledger import Budget, RunReport
@@ -30,6 +32,9 @@ class Batch(Sized, Iterable[Match], Protocol):
 Rounds = Callable[[Run], Batch]
 """What to play next, looking at what is on record; empty: it is over."""
 
+TIMELINE = "timeline.json"
+"""File in a run's folder: open it at ui.perfetto.dev."""
+
 AGENT = "agent/"
 """Under this prefix a run's notes hold each agent, for whoever casts it again."""
 
@@ -41,6 +46,8 @@ class Settings:
     concurrency: int = 64
     quiet: bool = False
     """No progress on stderr."""
+    profile: bool = False
+    """Write what the engines did, step by step, beside the record."""
 
 
 def notes(
@@ -76,10 +83,12 @@ def execute(
     refuse_changed(folder, agents)
     meta = {**about, **{AGENT + name: each for name, each in agents.items()}}
     with start_run(folder, meta, extend=extend) as run:
-        return asyncio.run(_execute(run, cast, rounds, budget or Budget(), settings or Settings()))
+        return asyncio.run(_execute(folder, run, cast, rounds, budget or Budget(), settings or Settings()))
 
 
-async def _execute(run: Writer, cast: Cast, rounds: Rounds, budget: Budget, settings: Settings) -> RunReport:
+async def _execute(
+    folder: Path, run: Writer, cast: Cast, rounds: Rounds, budget: Budget, settings: Settings
+) -> RunReport:
     agents, reports = cast.agents(), list[RunReport]()
     async with cast.backends(agents) as backends:
         while len(batch := rounds(run)):
@@ -97,7 +106,16 @@ async def _execute(run: Writer, cast: Cast, rounds: Rounds, budget: Budget, sett
             reports.append(report)
             if report.stopped:
                 break
-    return together(reports)
+        engines = [backend for backend in backends.values() if isinstance(backend, Measured)]
+        if settings.profile:
+            write_timeline(folder / TIMELINE, engines)
+        return dataclasses.replace(together(reports), engines=tuple(each for b in engines for each in b.reports()))
+
+
+def write_timeline(path: Path, engines: Iterable[Measured]) -> None:
+    """What the engines did, in the Chrome trace format."""
+    events = [event for engine in engines for event in engine.timeline()]
+    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n")
 
 
 def refuse_changed(folder: Path, agents: Mapping[str, Mapping[str, JSON]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from simarena.errors import BudgetSpent
 from simarena.records import Request, Trajectory, Usage
@@ -60,6 +60,8 @@ class RunReport:
     """Why it stopped early."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Match id -> why it failed."""
+    engines: tuple[Any, ...] = ()
+    """What the engines of this process did: EngineReport records."""
 
     @property
     def tokens(self) -> int:

@@ -9,11 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from simarena.records import JSON
 
 SLICE = 0.05
 """Seconds: steps nearer together than this share an entry of the timeline."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A backend that says what its engines did."""
+
+    def reports(self) -> list[EngineReport]:
+        """One for each engine."""
+        ...
+
+    def timeline(self) -> list[JSON]:
+        """Trace events of all engines."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

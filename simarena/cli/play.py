@@ -31,6 +31,9 @@ Out = Annotated[Path | None, typer.Option(help="The run folder; by default one u
 Concurrency = Annotated[int, typer.Option(min=1, help="Matches in play at once.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="The run's seed instead of the scenario's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Profile = Annotated[
+    bool, typer.Option("--profile", help="Write timeline.json into the run folder: what the engines did, step by step.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
 
@@ -44,13 +47,14 @@ def run(
     concurrency: Concurrency = 64,
     seed: Seed = None,
     quiet: Quiet = False,
+    profile: Profile = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a scenario and print its measures. The same command again plays what is missing."""
     from simarena.studies import run_scenario
 
     loaded = loaded_scenario(scenario, scale, seat, set_, seed)
-    found = run_scenario(loaded, scenario, out, matches, settings(concurrency, quiet))
+    found = run_scenario(loaded, scenario, out, matches, settings(concurrency, quiet, profile))
     if as_json:
         output.say_json(study_json(found))
     else:
@@ -77,6 +81,7 @@ def tournament(
     concurrency: Concurrency = 64,
     seed: Seed = None,
     quiet: Quiet = False,
+    profile: Profile = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a tournament on a scenario and print its leaderboard. The same command again plays what is missing."""
@@ -89,7 +94,7 @@ def tournament(
     if planned.left_out:
         chosen = ", ".join(f"{axis}={coordinate(values[0])}" for axis, values in loaded.sweep.items())
         output.note(f"sweep: playing {chosen}, one of {planned.left_out + 1} cells; --set KEY=VALUE holds another")
-    held = hold(planned, out, settings(concurrency, quiet))
+    held = hold(planned, out, settings(concurrency, quiet, profile))
     if as_json:
         output.say_json(
             {"run": str(held.folder), "report": held.report, **ratings_json(held.ratings), "standing": held.standing}
@@ -150,11 +155,11 @@ def verified(name: str, scale: str, seat: list[str] | None, out: Path, concurren
     return {"scenario": name, "passed": passed, "toy": toy, "provenance": scenario.provenance, "checks": to_json(found)}
 
 
-def settings(concurrency: int, quiet: bool) -> Settings:
+def settings(concurrency: int, quiet: bool, profile: bool = False) -> Settings:
     """How to play."""
     from simarena.execution import Settings
 
-    return Settings(concurrency=concurrency, quiet=quiet)
+    return Settings(concurrency=concurrency, quiet=quiet, profile=profile)
 
 
 def loaded_scenario(
@@ -194,6 +199,8 @@ def finish(report: RunReport, folder: Path, match: str, as_json: bool) -> None:
     tell = output.note if as_json else output.say
     sys.stdout.flush()
     output.note(report.summary())
+    for engine in report.engines:
+        output.note(engine.line())
     tell(f"run folder: {folder}")
     if match:
         tell(f"open a transcript with: simarena show {folder} {match}")
