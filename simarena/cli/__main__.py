@@ -1,0 +1,5 @@
+"""The command line as a module: what torchrun starts (`torchrun -m simarena.cli train ...`)."""
+
+from simarena.cli import main
+
+main()
