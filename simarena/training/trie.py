@@ -68,7 +68,7 @@ def pack(sequences: Many[Sequence], *, budget: int) -> list[Row]:
     sizes = [len(sequences[n].ids) - kept for n, kept in zip(order, shared, strict=True)]
     lengths = Sorted(sizes, shared)
     runs = list(cut(lengths, range(len(order)), budget))
-    return [lay_out(sequences, [order[n] for run in row for n in run]) for row in bins(runs, lengths)]
+    return [lay_out(sequences, [order[n] for run in row for n in run]) for row in bins(runs, lengths, budget)]
 
 
 def check(number: int, sequence: Sequence) -> None:
@@ -126,11 +126,11 @@ def joined(lengths: Sorted, parts: list[range], budget: int) -> list[range]:
     return made
 
 
-def bins(runs: list[range], lengths: Sorted) -> list[list[range]]:
+def bins(runs: list[range], lengths: Sorted, budget: int) -> list[list[range]]:
     """Tries into rows: largest first, each into the first row with room for it."""
     rows: list[list[range]] = []
     room: list[int] = []
-    longest = max(map(lengths.size, runs), default=0)
+    longest = min(budget, max(map(lengths.size, runs), default=0))
     for run in sorted(runs, key=lengths.size, reverse=True):
         size = lengths.size(run)
         place = next((n for n, free in enumerate(room) if size <= free), None)
