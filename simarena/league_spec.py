@@ -66,7 +66,7 @@ class Guards(Strict):
     label_accuracy: Share = Field(0.6, description="Least share of right labels among pairs of known truth.")
     known: PositiveInt = Field(20, description="Least number of such pairs for a guard to judge by.")
     roll_back: NonNegativeFloat | Literal["never"] = Field(
-        0.0, description="A member whose held-out accuracy fell by more than this goes back to what it was."
+        0.02, description="A member whose held-out accuracy fell by more than this goes back to what it was."
     )
 
 
@@ -101,7 +101,10 @@ class League(Strict):
         default_factory=dict, description="Dotted keys of the scenario that are otherwise in a league, as under scale."
     )
     rounds: PositiveInt = Field(3, description="At most.")
-    matches: PositiveInt = Field(200, description="In each round; every one on a question of its own.")
+    matches: PositiveInt = Field(200, description="In each round, every one on a question of its own.")
+    repeats: PositiveInt = Field(
+        1, description="Plays of each, by the same agents: several replies to one prompt, as builder truth compares."
+    )
     opponents: Opponents = Field(
         "tribe",
         description="tribe: everyone in turn. nearest: by SPARTA's rule, of like reputation. random: anyone. history: "

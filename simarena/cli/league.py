@@ -105,9 +105,10 @@ def show_labels(lessons: Mapping[str, Any]) -> None:
         output.say("labels: no decision of known truth with a winner")
         return
     families = list(live["panel"])
-    rows = []
-    for judge in live:
-        rows.append([judge, *(rate(live[judge].get(name)) for name in families), rate(used.get(judge, {}).get("all"))])
+    rows = [
+        [judge, *(rate(own.get(name)) for name in families), rate(used.get(judge, {}).get("all"))]
+        for judge, own in live.items()
+    ]
     output.table(["judge", *families, "of those kept"], rows, title="labels that are right, of known truth")
 
 

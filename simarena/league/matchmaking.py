@@ -49,18 +49,25 @@ class Rule:
     opponents: Opponents
     seed: int
     round: int
+    repeats: int = 1
+    """Plays of each question."""
     constants: Constants = PUBLISHED
 
 
 def matches(
     table: Table, field: Entrants, rule: Rule, identities: Mapping[str, str], size: int, weights: WeightsOf
 ) -> list[Match]:
-    """The round's matches, each on a question of its own; questions go on where the round before ended."""
+    """The round's matches, on `size` questions of their own; questions go on after those of the round before.
+
+    The repeats of a question are one unit: the same agents in the same seats, with chances of their own.
+    """
     first = (rule.round - 1) * 10 * size  # more than a tenth are held out with no chance worth naming
     found = []
     for number, (place, task) in enumerate(itertools.islice(questions(table, first), size)):
-        seats = seated(table, field, rule, number)
-        found.append(made(table, seats, identities, place, replica="league", weights=weights(task.family)))
+        seats, heard = seated(table, field, rule, number), weights(task.family)
+        found += [
+            made(table, seats, identities, place, replica=f"league {n}", weights=heard) for n in range(rule.repeats)
+        ]
     return found
 
 

@@ -208,7 +208,7 @@ def schedule(plan: Plan, number: int, state: State, cast: Cast) -> list[Match]:
     league, params = plan.league, plan.table.cell.params
     reputation = {state.seated[member]: each.value for member, each in state.reputations.items()}
     entrants = Entrants(present=list(state.seated.values()), past=state.past, reputation=reputation)
-    rule = Rule(opponents=league.opponents, seed=plan.scenario.seed, round=number)
+    rule = Rule(opponents=league.opponents, seed=plan.scenario.seed, round=number, repeats=league.repeats)
     start = float(params.get("start", 100.0))
     return matches(
         plan.table,
