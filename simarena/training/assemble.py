@@ -162,11 +162,11 @@ class Sums:
         }
         for name, value in made.items():
             self.values[name] += value
-        for name, value in result.extras.items():
+        for name, extra in result.extras.items():
             if name in ("agreed", "counted"):
-                setattr(self, name, getattr(self, name) + value.detach().cpu())
+                setattr(self, name, getattr(self, name) + extra.detach().cpu())
             else:
-                self.extras[name] = self.extras.get(name, 0.0) + value.detach().float().mean().item() * len(decisions)
+                self.extras[name] = self.extras.get(name, 0.0) + extra.detach().float().mean().item() * len(decisions)
 
     def drift(self, read: Read, frozen: Sequence[Tensor]) -> None:
         """Take in how far own tokens have moved from the reference: sum of r - 1 - log r, r = reference / policy."""

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load as read_shares
+from torch.distributed.checkpoint.state_dict_saver import save as write_shares
 
 from simarena.errors import SimArenaError
 from simarena.training.distributed import Ranks
@@ -47,15 +50,15 @@ def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[st
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
         among.wait()
-        writer = dcp.HuggingFaceStorageWriter(str(scratch), save_distributed=True)
+        writer = HuggingFaceStorageWriter(str(scratch), save_distributed=True)
         with alone():
-            dcp.save(dict(tensors), storage_writer=writer, no_dist=among.world == 1)
+            write_shares(dict(tensors), storage_writer=writer, no_dist=among.world == 1)
         if among.first:
             settle(scratch, target, state)
             for old in known(root)[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
         among.wait()
-    except (OSError, dcp.api.CheckpointException) as error:
+    except (OSError, CheckpointException) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         last = known(root)
         kept = f"the last good one is {last[-1]}" if last else "there is none before it"
@@ -82,7 +85,7 @@ def settle(scratch: Path, target: Path, state: Mapping[str, Any]) -> None:
 
 def reason(error: BaseException) -> str:
     """What the system said, out of whatever it is wrapped in."""
-    inner = list(error.failures.values())[:1] if isinstance(error, dcp.api.CheckpointException) else []
+    inner = list(error.failures.values())[:1] if isinstance(error, CheckpointException) else []
     found = inner[0][0] if inner else error
     return str(getattr(found, "strerror", None) or found).splitlines()[0]
 
@@ -97,11 +100,11 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def load(folder: Path, tensors: Mapping[str, Tensor], among: Ranks) -> None:
     """Fill `tensors` in place, each process its share. CheckpointError where names or shapes differ."""
-    reader = dcp.HuggingFaceStorageReader(str(folder))
+    reader = HuggingFaceStorageReader(str(folder))
     try:
         with alone():
-            dcp.load(dict(tensors), storage_reader=reader, no_dist=among.world == 1)
-    except (OSError, RuntimeError, ValueError, KeyError, dcp.api.CheckpointException) as error:
+            read_shares(dict(tensors), storage_reader=reader, no_dist=among.world == 1)
+    except (OSError, RuntimeError, ValueError, KeyError, CheckpointException) as error:
         raise CheckpointError(
             f"cannot read {folder}: {reason(error)}; delete it to go on from the one before"
         ) from error
