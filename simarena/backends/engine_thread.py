@@ -113,7 +113,11 @@ class Maker(Protocol):
         ...
 
     def params(self, given: dict[str, Any]) -> Any:
-        """Sampling parameters as the engine wants them. ValueError where they are out of range."""
+        """Sampling parameters as the engine wants them; raises where they are out of range."""
+        ...
+
+    def fatal(self, error: Exception) -> bool:
+        """Whether an error of `add_request` means that the engine is dead, and not that the request is at fault."""
         ...
 
 
@@ -266,7 +270,10 @@ class EngineThread:
             params = self.maker.params(part.params)
             prompt = {"prompt_token_ids": part.prompt}
             self.engine.add_request(part.name, prompt, params, lora_request=part.adapter)
-        except (ValueError, TypeError) as error:  # this request is at fault, not the engine
+        except Exception as error:
+            if self.maker.fatal(error):
+                self._live[part.name] = part  # lost with the others
+                raise
             part.settle(Refused(f"{self.maker.name} refused the request: {told(error)}"))
         else:
             self._live[part.name] = part

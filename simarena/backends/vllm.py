@@ -103,6 +103,12 @@ class Plan:
         final = RequestOutputKind.FINAL_ONLY
         return SamplingParams(output_kind=final, flat_logprobs=True, structured_outputs=held, **given)
 
+    def fatal(self, error: Exception) -> bool:
+        """Whether the engine's own process is gone."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        return isinstance(error, EngineDeadError)
+
     def build(self) -> Any:
         """The engine. BackendError says what stood in its way."""
         if on_processor() and "torch" in sys.modules:

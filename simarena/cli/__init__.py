@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from simarena.cli import catalogue, league, output, pairs, play, records, train
+from simarena.cli import catalogue, league, output, pairs, play, records, serve, train
 from simarena.errors import SimArenaError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "trace": train.trace,
     "league": league.league,
+    "serve": serve.serve,
     "doctor": catalogue.doctor,
 }
 for name, command in COMMANDS.items():

@@ -25,7 +25,9 @@ class Fake:
 
     def add_request(self, name: str, prompt: dict[str, list[int]], params: Any, lora_request: Any) -> None:
         if lora_request == "odd":
-            raise ValueError("first line\nit is odd")
+            raise LookupError("first line\nit is odd")
+        if lora_request == "last straw":
+            raise ConnectionError("gone")
         self.left[name] = len(prompt["prompt_token_ids"])
 
     def abort_request(self, names: list[str]) -> None:
@@ -68,6 +70,9 @@ class Plan:
 
     def params(self, given: dict[str, Any]) -> Any:
         return given
+
+    def fatal(self, error: Exception) -> bool:
+        return isinstance(error, ConnectionError)
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +166,18 @@ def test_an_engine_that_dies_fails_its_requests_restarts_once_and_goes_on() -> N
     assert "the engine of fake failed: the card fell out; it was restarted, the same command asks again" in str(first)
     assert later.finished
     assert (len(plan.made), len(plan.shut)) == (2, 2)
+
+
+def test_an_engine_that_is_found_dead_when_a_request_comes_is_restarted_too() -> None:
+    async def work(thread: EngineThread) -> list[Any]:
+        return [*await asked(thread, part(1, "last straw")), *await asked(thread, part(2))]
+
+    plan = Plan()
+    lost, later = go(plan, work)
+    assert isinstance(lost, RequestFailed)
+    assert "gone; it was restarted" in str(lost)
+    assert later.finished
+    assert len(plan.made) == 2
 
 
 @pytest.mark.parametrize(
