@@ -6,7 +6,7 @@ In: a scenario with its `league` block. Out: a Plan: the scenario as the league 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -70,7 +70,8 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
     able = frozenset(name for name, each in members.items() if learn or can_learn(each))
     if not able:
         raise ScenarioError(f"{name}: no member can learn ({', '.join(members)}); enter local models with --agents")
-    params, exam = table.cell.params, league.exam
+    exam = league.exam
+    asked = papers(table.cell.params, exam.questions + exam.final, only=exam.families)
     judges = {name: cast.roles[name].identity for names in table.judges.values() for name in names or ()}
     conditions = league.model_dump(mode="json", exclude={*FREE, "members"})
     identities = {name: cast.roles[name].identity for name in members}
@@ -81,8 +82,8 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
         entries=members,
         learners=able,
         table=table,
-        papers=papers(params, exam.questions, only=exam.families),
-        final=papers(params, exam.final, skip=exam.questions, only=exam.families),
+        papers=[replace(each, seeds=each.seeds[: exam.questions]) for each in asked],
+        final=[replace(each, seeds=each.seeds[exam.questions :]) for each in asked],
         learn=learn or learning.train,
         key=content_hash(["league", here.key(), conditions, identities, judges]),
     )

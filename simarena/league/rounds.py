@@ -297,7 +297,7 @@ def rivals(plan: Plan, folder: Path, state: State, member: str) -> list[str]:
     names = {
         "none": [],
         "tribe": [name for name in state.seated.values() if name != own],
-        "history": state.past[own],
+        "history": state.past[own] or [own],
     }[how.rivals]
     return [str(entry(state.version(name), folder, plan.entries)) for name in names[: how.most_rivals]]
 
