@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import simarena
+from simarena import __version__
 from simarena.preferences.build import Counts
 from simarena.preferences.filters import Filters
 from simarena.records import JSON
@@ -54,7 +54,7 @@ def manifest(
             "seed": meta.get("seed"),
             "agents": agents,
         },
-        "simarena": simarena.__version__,
+        "simarena": __version__,
     }
 
 
