@@ -7,12 +7,15 @@ of one base model, or of one endpoint, with the same options but for prices shar
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -132,6 +135,35 @@ def role(who: Member) -> Role:
     return Role(who, content_hash(content), key, model, adapter, options)
 
 
+# ---- engines that outlive a cast -----------------------------------------------------------------------------------
+
+
+class Growing(Backend, Protocol):
+    """A backend that takes new adapters while it runs."""
+
+    async def add_adapter(self, where: str) -> str:
+        """Load the adapter in a folder; its version."""
+        ...
+
+
+KEPT: ContextVar[dict[str, Growing] | None] = ContextVar("KEPT", default=None)
+ROOM = 8
+"""Adapters that a kept engine has room for in one batch, at least: there will be more than there are now."""
+
+
+@contextlib.contextmanager
+def engines_kept() -> Iterator[None]:
+    """Within the block, vLLM's engines stay open from one cast to the next, which adds its adapters to them."""
+    kept: dict[str, Growing] = {}
+    token = KEPT.set(kept)
+    try:
+        yield
+    finally:
+        KEPT.reset(token)
+        for backend in kept.values():
+            asyncio.run(backend.aclose())
+
+
 # ---- the cast --------------------------------------------------------------------------------------------------------
 
 
@@ -198,21 +230,38 @@ class Cast:
         opened: dict[str, Backend] = {}
         try:
             for key in dict.fromkeys(each.backend for each in self.roles.values()):
-                opened[key] = scripted(agents) if key == "scripted" else self._open(key)
+                opened[key] = scripted(agents) if key == "scripted" else await self._kept(key) or self._open(key)
             yield opened
         finally:
-            for backend in opened.values():
-                await backend.aclose()
+            kept = KEPT.get() or {}
+            for key, backend in opened.items():
+                if key not in kept:
+                    await backend.aclose()
 
-    def _open(self, key: str) -> Backend:
-        """The backend of all roles that share `key`."""
+    async def _kept(self, key: str) -> Backend | None:
+        """An engine that stays open, with the adapters of this cast; None where engines are not kept."""
+        kept = KEPT.get()
+        if kept is None or not key.startswith("vllm/"):
+            return None
+        if key not in kept:
+            kept[key] = self._open(key, ROOM)  # type: ignore[assignment] # vLLM grows
+        for adapter in self._adapters(key):
+            await kept[key].add_adapter(adapter)
+        return kept[key]
+
+    def _adapters(self, key: str) -> list[str]:
+        return list(dict.fromkeys(r.adapter for r in self.roles.values() if r.backend == key and r.adapter is not None))
+
+    def _open(self, key: str, room: int = 0) -> Backend:
+        """The backend of all roles that share `key`; `room`: adapters that vLLM is to have room for, at least."""
         sharing = [each for each in self.roles.values() if each.backend == key]
         kind = lookup(BACKENDS, "backend", key.partition("/")[0])
         if key.startswith("openai/"):
             made: Backend = kind(**sharing[0].options)
         else:
-            adapters = list(dict.fromkeys(each.adapter for each in sharing if each.adapter is not None))
-            made = kind(sharing[0].model, adapters=adapters, **sharing[0].options)
+            adapters, options = self._adapters(key), sharing[0].options
+            more = {"max_adapters": max(room, len(adapters))} if room and "max_adapters" not in options else {}
+            made = kind(sharing[0].model, adapters=adapters, **options, **more)
         return made
 
 

@@ -42,7 +42,7 @@ class Served:
     """Of the first replica; the others follow."""
 
     def command(self, port: int) -> list[str]:
-        """What starts one server. (`vllm serve` fails where vLLM is the one for processors.)"""
+        """What starts one server; the shorter `vllm serve` fails where vLLM is the one for processors."""
         plan = Plan(
             model=str(self.base.folder.absolute()),
             options=self.options,
@@ -109,14 +109,14 @@ class Servers:
         if options.replicas > 1 and not on_processor():
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(str(n * size + i) for i in range(size))
         with self.log(port).open("wb") as log:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - our own interpreter, and words that no shell reads
                 self.served.command(port),
                 env={**settings, **os.environ, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - a server must not outlive us, SIGKILL included
+                preexec_fn=die_with_parent,
             )
 
     def log(self, port: int) -> Path:

@@ -92,9 +92,8 @@ def options_of(roles: list[Role]) -> dict[str, Any]:
     first = own(roles[0])
     for role in roles[1:]:
         if own(role) != first:
-            raise ScenarioError(
-                f"agents {roles[0].member.name} and {role.member.name} differ in their options: {first}"
-            )
+            who = f"{roles[0].member.name} and {role.member.name}"
+            raise ScenarioError(f"agents {who} differ in their options; give both {first}")
     return first
 
 
