@@ -16,23 +16,13 @@ from analysis.nano.training import Example
 from simarena import make, seeds
 from simarena.agents import prompt
 from simarena.backends.template import ChatTemplate
+from simarena.exams import held_out
 from simarena.records import JSON, Message, View
 from simarena.registry import lookup_policy
-from simarena.tasks.base import Task
 
 FORM = "brief"
 FIRST_SEED = 1_000_000_000
 """Scenarios count their tasks from 0, exams from 500,000,000."""
-
-
-def held_out(task: Task) -> bool:
-    """Whether a question is kept for exams: a tenth of all, by their words.
-
-    Seeds alone would not do: there are but some 4,000 three-person puzzles of the simple kinds, 10,000 sums of two
-    numbers up to 99 and 2,200 small riddles, so that most of a new seed's questions have been asked before.
-    """
-    words = json.dumps([task.public.get("question"), task.private], sort_keys=True)
-    return "question" in task.public and seeds.derive("held out", words) % 10 == 0
 
 
 @dataclass(frozen=True, slots=True)

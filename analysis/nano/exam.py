@@ -8,31 +8,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.nano.corpus import held_out
 from analysis.nano.courses import FAMILIES
 from simarena import make, paths, scenario, seeds
 from simarena.agents.base import Agent
 from simarena.backends.base import Backend
+from simarena.exams import FIRST_SEED, kept
 from simarena.identity import new_match
 from simarena.records import Trajectory
 from simarena.registry import TASKS, lookup
 from simarena.rollout import play
 
-FIRST_SEED = 500_000_000
-
 
 def exam_seeds(family: str, size: int) -> list[int]:
     """Task seeds of `size` different questions that were kept from training."""
-    made, found, asked = lookup(TASKS, "task family", family)(**FAMILIES[family]), list[int](), set[str]()
-    for seed in itertools.count(FIRST_SEED):
-        task = made.generate(seed)
-        words = str([task.public["question"], task.private])
-        if held_out(task) and words not in asked:
-            asked.add(words)
-            found.append(seed)
-        if len(found) == size:
-            return found
-    raise AssertionError("itertools.count does not end")
+    return kept(lookup(TASKS, "task family", family)(**FAMILIES[family]), size)
 
 
 async def accuracy(agent: Agent, backend: Backend, family: str, size: int) -> float:
