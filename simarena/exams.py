@@ -26,7 +26,7 @@ from simarena.tournament.intervals import two_sided
 
 FIRST_SEED = 500_000_000
 """Scenarios count their tasks from 0."""
-MOST_DRAWN = 200_000
+MOST_DRAWN = 50_000
 """Seeds that are looked at for one family before it counts as too small."""
 CONFIDENCE = 0.95
 TENTH = 10
