@@ -93,6 +93,8 @@ class Turns:
 
 
 TURNS = Turns()
+OPEN: set[EngineThread] = set()
+"""Threads with an engine; to be looked at by whoever has the turn."""
 
 
 class Maker(Protocol):
@@ -109,7 +111,11 @@ class Maker(Protocol):
         ...
 
     def build(self) -> Any:
-        """An engine with `add_request`, `abort_request`, `step` and `engine_core.shutdown`. BackendError."""
+        """An engine with `add_request`, `abort_request` and `step`. BackendError."""
+        ...
+
+    def close(self, engine: Any, *, last: bool) -> None:
+        """Give an engine back; `last`: no other is open in this process."""
         ...
 
     def params(self, given: dict[str, Any]) -> Any:
@@ -184,6 +190,7 @@ class EngineThread:
     def _start(self) -> None:
         with TURNS:
             self.engine = self.maker.build()
+            OPEN.add(self)
 
     def _died(self, error: Exception) -> None:
         """Tell those whose requests are lost, and start again, once."""
@@ -202,11 +209,14 @@ class EngineThread:
             self.failure = RunFailed(f"{why}; it did not start again: {told(again)}")
 
     def _close(self) -> None:
+        """Give the engine back."""
         engine, self.engine = self.engine, None
-        with suppress(Exception):
-            engine.engine_core.shutdown()
-        del engine
-        gc.collect()
+        with TURNS:
+            OPEN.discard(self)
+            with suppress(Exception):
+                self.maker.close(engine, last=not OPEN)
+            del engine
+            gc.collect()
 
     def _settle_all(self, failure: Exception) -> None:
         left = [item for item in self._drained(block=False) if isinstance(item, (Part, Call))]

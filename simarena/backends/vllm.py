@@ -103,6 +103,14 @@ class Plan:
         final = RequestOutputKind.FINAL_ONLY
         return SamplingParams(output_kind=final, flat_logprobs=True, structured_outputs=held, **given)
 
+    def close(self, engine: Any, *, last: bool) -> None:
+        """Shut the engine down; beside others in this process only forget it, for a shutdown takes theirs down too."""
+        core = engine.engine_core
+        if last or not hasattr(core, "engine_core"):  # the latter: it has a process of its own
+            core.shutdown()
+        else:
+            core._finalizer.detach()  # else vLLM shuts it down when it is collected
+
     def fatal(self, error: Exception) -> bool:
         """Whether the engine's own process is gone."""
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -385,6 +393,8 @@ class VLLMBackend:
 
         def work(engine: Any) -> None:
             engine.collective_rpc("reload_weights", kwargs={"weights_path": str(fresh.folder.absolute())})
+            if on_processor():
+                engine.apply_model(repacked)
             if not engine.reset_prefix_cache():
                 raise BackendError(f"the prefix cache still holds what the old weights of {self.base.folder} read")
 
@@ -421,6 +431,13 @@ class VLLMBackend:
         """Stop the engines; requests under way fail."""
         await asyncio.gather(*(asyncio.to_thread(engine.stop) for engine in self.engines))
         self._scratch.cleanup()
+
+
+def repacked(model: Any) -> None:
+    """Pack anew what a reload left packed as it was: vLLM 0.32 on a processor forgets a head tied to the embedding."""
+    for layer in model.modules():
+        if hasattr(layer, "cpu_linear") and layer.weight.numel():
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 async def gathered(works: Sequence[Any]) -> list[Any]:

@@ -21,7 +21,6 @@ class Fake:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.left = plan, dict[str, int]()
         self.aborted: list[str] = []
-        self.engine_core = SimpleNamespace(shutdown=lambda: plan.shut.append(self))
 
     def add_request(self, name: str, prompt: dict[str, list[int]], params: Any, lora_request: Any) -> None:
         if lora_request == "odd":
@@ -70,6 +69,10 @@ class Plan:
 
     def params(self, given: dict[str, Any]) -> Any:
         return given
+
+    def close(self, engine: Any, *, last: bool) -> None:
+        assert last
+        self.shut.append(engine)
 
     def fatal(self, error: Exception) -> bool:
         return isinstance(error, ConnectionError)
