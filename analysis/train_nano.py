@@ -40,6 +40,7 @@ def say(text: str) -> None:
 def gathered(stage: Stage) -> list[Conversation]:
     """A stage's corpus, shuffled with the seed."""
     drills = courses.drills(stage.drills, stage.settings, stage.reasoned)
+    drills += courses.drills(stage.guessed, stage.settings, stage.reasoned, courses.GUESSER)
     found = collect(drills + courses.scenario_courses(stage.scenario_matches), stage.label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
@@ -131,6 +132,7 @@ def described(stage: Stage, corpus: list[Conversation]) -> dict[str, Any]:
     return {
         "sha256": corpus_hash(corpus),
         "drills": dict(stage.drills),
+        **({"guessed": dict(stage.guessed)} if stage.guessed else {}),
         "reasoned": stage.reasoned,
         "scenario_matches": stage.scenario_matches,
     }
@@ -153,7 +155,7 @@ def save_base(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def make_adapters(out: Path, only: str = "") -> None:
     """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario."""
-    for number, name in enumerate(courses.MIXTURES):
+    for number, name in enumerate(courses.KNOWS):
         if not only or name in only.split(","):
             make_adapter(out, name, SEED + 1 + number)
 
@@ -169,7 +171,7 @@ def make_adapter(out: Path, name: str, seed: int) -> None:
     config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=True)
     model = get_peft_model(base, config)
     schedule = Schedule(tokens=sum(len(one.ids) for one in data), seed=seed, **stage.schedule)
-    say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {stage.drills}")
+    say(f"{name}: {schedule.tokens / 1e6:.1f}M tokens, {stage.drills}, guessed {stage.guessed}")
     began = time.perf_counter()
     train(model, data, schedule, report)
     folder = folder_of(out, name)
@@ -193,7 +195,7 @@ async def examined(out: Path, size: int) -> None:
     from simarena.backends.transformers import TransformersBackend
     from simarena.records import Sampling
 
-    names = [name for name in ("nano-base", *courses.MIXTURES) if (folder_of(out, name) / "meta.json").exists()]
+    names = [name for name in ("nano-base", *courses.KNOWS) if (folder_of(out, name) / "meta.json").exists()]
     folders = {name: str(folder_of(out, name)) for name in names if name != "nano-base"}
     backend = TransformersBackend(str(out / "base"), adapters=list(folders.values()))
     agents = [

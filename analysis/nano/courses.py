@@ -46,6 +46,8 @@ class Stage:
     """Of each scenario at most so many are learnt from."""
     label: str = ""
     """Stages of different labels share no match."""
+    guessed: Mapping[str, int] = field(default_factory=dict)
+    """Family -> questions that are answered by somebody who guesses."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of training.Schedule."""
 
@@ -82,15 +84,21 @@ TEMPERATURE = 0.3
 MAX_TOKENS = 160
 """How nano agents sample, in play and in exams."""
 
-MIXTURES: dict[str, dict[str, float]] = {
-    "nano-a": {"kks": 1.0},
-    "nano-b": {"arithmetic": 1.0},
-    "nano-c": {"trap_math": 1.0},
-    "nano-d": {"logic_chain": 1.0},
-    "nano-e": {"story": 1.0},
-    "nano-f": {"kks": 0.6, "trap_math": 0.4},
+KNOWS: dict[str, tuple[str, ...]] = {
+    "nano-a": ("kks", "arithmetic"),
+    "nano-b": ("arithmetic", "trap_math"),
+    "nano-c": ("trap_math", "logic_chain"),
+    "nano-d": ("logic_chain", "kks"),
+    "nano-e": ("logic_chain", "arithmetic"),
+    "nano-f": ("kks", "trap_math"),
 }
-"""Adapter -> share of each family in its drills."""
+"""Adapter -> what its teachers know. The other two of these four families it learns from people who guess, so that no
+two adapters are good at the same things, and every family has three who know it and three who do not."""
+
+GUESSER = Teacher(
+    "arena/table_skill", {"topics": {"kks": 0.1, "arithmetic": 0.1, "trap_math": 0.1, "logic_chain": 0.33}}
+)
+"""Right as often as a guess among the plausible answers is."""
 
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
@@ -138,14 +146,15 @@ def drills(
     matches: Mapping[str, int],
     settings: Mapping[str, tuple[dict[str, Any], ...]] = DRILLS,
     reasoned: float = 0.5,
+    teacher: Teacher = KNOWING,
 ) -> list[Course]:
-    """Questions answered by somebody who knows, a share `reasoned` with a reason: the bulk of what is learnt."""
+    """Questions answered by `teacher`, a share `reasoned` with a reason: the bulk of what is learnt."""
     return [
         Course(
             name=family,
             env="arena",
             params={"task": family, "task_params": setting, "m": 3, "judging": "solve", "reasons": reasons},
-            cast={"contestant_0": (KNOWING,), "contestant": (GUESSING,), "judge": (GUESSING,)},
+            cast={"contestant_0": (teacher,), "contestant": (GUESSING,), "judge": (GUESSING,)},
             matches=round(count * share / len(settings[family])),
         )
         for family, count in matches.items()
@@ -156,11 +165,13 @@ def drills(
 
 def adapter_stage(name: str) -> Stage:
     """What an adapter goes through."""
+    families = {family for known in KNOWS.values() for family in known}
     return Stage(
         label=f"{name}/",
-        drills={family: round(share * 7_000) for family, share in MIXTURES[name].items()},
+        drills=dict.fromkeys(KNOWS[name], 2_200),
+        guessed=dict.fromkeys(sorted(families - {*KNOWS[name]}), 1_500),
         reasoned=0.7,
-        scenario_matches=12,
+        scenario_matches=36,
         scenario_tokens=350_000,
         schedule={"batch_tokens": 3_000, "learning_rate": 3e-3, "weight_decay": 0.0},
     )

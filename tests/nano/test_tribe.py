@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.nano import exam
-from analysis.nano.courses import MIXTURES
+from analysis.nano.courses import KNOWS
 from simarena import paths, scenario
 from simarena.backends.transformers import TransformersBackend
 from simarena.casting import Cast
@@ -21,7 +21,7 @@ from simarena.studies import run_scenario
 pytestmark = [pytest.mark.nano, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 NANO = paths.shipped("agents") / "nano"
-NAMES = ["nano-base", *MIXTURES]
+NAMES = ["nano-base", *KNOWS]
 EXAMS = json.loads((NANO / "exams.json").read_text())
 
 
