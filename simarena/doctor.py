@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from simarena import __version__, paths
 from simarena.agents.members import member
+from simarena.backends.vllm_options import WITHOUT_GPU, environment
 from simarena.casting import EXTRAS, MODULES, Cast
 from simarena.errors import SimArenaError
 from simarena.provenance import provenance
@@ -55,20 +57,23 @@ def backends() -> Iterator[Finding]:
     for backend, extra in EXTRAS.items():
         missing = [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
         versions = ", ".join(f"{name} {version(name)}" for name in MODULES[extra] if name not in missing)
+        more = WITHOUT_GPU if backend == "vllm" else ""
+        if backend == "vllm" and not missing:
+            versions += f"; it will set {' '.join(f'{name}={value}' for name, value in environment().items())}"
         yield Finding(
             what=f"backend {backend}",
             fine=not missing,
             said=f"missing {', '.join(missing)}" if missing else versions,
-            remedy=f"pip install 'simarena[{extra}]'" if missing else "",
+            remedy=f"pip install 'simarena[{extra}]'{more}" if missing else "",
         )
 
 
 def version(package: str) -> str:
-    """An installed package's version."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "?"
+    """An installed package's version; vLLM for processors is a package of another name."""
+    for name in (package, f"{package}-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "?"
 
 
 def folders() -> Iterator[Finding]:

@@ -1,0 +1,285 @@
+"""What live play costs beside one offline call of the same engine, and beside other ways to play. Ratios of one run.
+
+Matches of uneven length on the nano base, judges included, all on record; then the engine gets the very prompts and
+lengths of what was asked, all at once, as `LLM.generate` would. Wall time is compared, and CPU time of this process,
+which is what counts on a machine that others use too. Then: the transformers backend and one match at a time on the
+same matches, the prefix cache in eight-turn debates beside what strict extension allows, new weights, and what the
+Python side takes at 256 live matches.
+Usage: python analysis/benchmarks/bench_vllm.py [matches]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from simarena import envs, paths
+from simarena.agents.base import Agent
+from simarena.agents.language import LanguageAgent
+from simarena.backends.base import Backend
+from simarena.backends.vllm import VLLMBackend
+from simarena.identity import new_match
+from simarena.records import Completion, Match, Message, Request, Sampling
+from simarena.rollout import rollout
+from simarena.store import start_run
+
+NANO = paths.shipped("agents") / "nano"
+BASE = str(NANO / "base")
+ADAPTERS = [str(NANO / name) for name in "abcd"]
+LENGTHS = (60, 35, 15, 50)
+"""Most tokens of a reply, agent by agent."""
+LIVE = 64
+
+
+@dataclass
+class Heard:
+    """A backend that notes what passes through it."""
+
+    backend: Any
+    answers: list[tuple[Request, Completion]] = field(default_factory=list)
+
+    async def generate(self, request: Request) -> Completion:
+        """Ask, and note."""
+        found: Completion = await self.backend.generate(request)
+        self.answers.append((request, found))
+        return found
+
+    async def aclose(self) -> None:
+        """Nothing: whoever opened it closes it."""
+
+    @property
+    def sampled(self) -> int:
+        """Tokens."""
+        return sum(len(found.ids or ()) for _, found in self.answers)
+
+
+def agents(adapters: Sequence[str | None]) -> dict[str, Agent]:
+    """One agent for each adapter."""
+    return {
+        f"agent{n}": LanguageAgent(
+            name=f"agent{n}",
+            backend="engine",
+            model=BASE,
+            adapter=adapter,
+            schema_style="brief",
+            structured=False,
+            repairs=0,
+            sampling=Sampling(temperature=0.3, max_tokens=LENGTHS[n % len(LENGTHS)]),
+        )
+        for n, adapter in enumerate(adapters)
+    }
+
+
+def schedule(count: int, names: Sequence[str], rounds: Callable[[int], int]) -> list[Match]:
+    """Debates of two seats and a judge; neighbours share a task."""
+    found = []
+    for n in range(count):
+        params = {"order": "sequential", "rounds": rounds(n)}
+        seats = envs.make("debate", **params).possible_agents
+        who = {seat: names[(n + i) % len(names)] for i, seat in enumerate(seats)}
+        found.append(new_match("debate", params, who, dict.fromkeys(names, "1"), task_seed=n // 2, seed=n))
+    return found
+
+
+def uneven(n: int) -> int:
+    """One to four rounds: two to eight speeches."""
+    return 1 + n % 4
+
+
+@dataclass(frozen=True)
+class Time:
+    """What something took, in seconds."""
+
+    tokens: int
+    wall: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.wall
+
+    def share_of(self, other: Time) -> str:
+        """Our tokens a second in those of the other, by wall time and by CPU time."""
+        by_cpu = (self.tokens / self.cpu) / (other.tokens / other.cpu)
+        return f"{self.rate / other.rate:.2f} ({by_cpu:.2f} by CPU time)"
+
+
+class Bench:
+    """One loop for everything that is asked."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+
+    def go(self, work: Awaitable[Any]) -> Any:
+        """What a coroutine comes to."""
+        return self.runner.run(work)  # type: ignore[arg-type]
+
+    def play(self, backend: Any, players: dict[str, Agent], matches: list[Match], live: int) -> tuple[Time, Heard]:
+        """Play everything."""
+        heard = Heard(backend)
+
+        async def work() -> None:
+            with tempfile.TemporaryDirectory() as folder, start_run(folder, {"scenario_hash": "benchmark"}) as run:
+                backends: dict[str, Backend] = {"engine": heard}
+                report = await rollout(run, matches, players, backends, concurrency=live)
+                assert report.complete, report.summary()
+
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.go(work())
+        return Time(heard.sampled, time.perf_counter() - wall, time.process_time() - cpu), heard
+
+    def offline(self, backend: VLLMBackend, heard: Heard) -> Time:
+        """The same prompts and lengths in one call, on the same engine with an empty prefix cache."""
+        asked = [
+            (list(found.prompt_ids or ()), len(found.ids or ()), backend._known(request.adapter)[0])
+            for request, found in heard.answers
+            if found.ids
+        ]
+
+        def work(engine: Any) -> Time:
+            engine.reset_prefix_cache()
+            wall, cpu = time.perf_counter(), time.process_time()
+            for n, (prompt, length, adapter) in enumerate(asked):
+                given = {"max_tokens": length, "temperature": 0.3, "seed": n, "logprobs": 0, "ignore_eos": True}
+                params = backend.engines[0].maker.params({**given, "detokenize": False})
+                engine.add_request(f"offline {n}", {"prompt_token_ids": prompt}, params, lora_request=adapter)
+            sampled = 0
+            while engine.has_unfinished_requests():
+                sampled += sum(len(each.outputs[0].token_ids) for each in engine.step() if each.finished)
+            return Time(sampled, time.perf_counter() - wall, time.process_time() - cpu)
+
+        return self.go(backend._call(backend.engines[0], work, alone=True))  # type: ignore[no-any-return]
+
+    def empty(self, backend: VLLMBackend) -> None:
+        """Forget all prefixes."""
+        self.go(backend._call(backend.engines[0], lambda engine: engine.reset_prefix_cache(), alone=True))
+
+
+def extension(heard: Heard) -> float:
+    """Share of prompt tokens that stood, from their prompt's beginning, in what an earlier turn of a seat had read."""
+    seen: dict[str, tuple[int, ...]] = {}
+    known = total = 0
+    for request, found in heard.answers:
+        seat, prompt = request.key.rpartition("/")[0], found.prompt_ids or ()
+        before = seen.get(seat, ())
+        known += next((n for n, (a, b) in enumerate(zip(before, prompt, strict=False)) if a != b), len(before))
+        total += len(prompt)
+        seen[seat] = (*prompt, *(found.ids or ()))
+    return known / total
+
+
+def cached(heard: Heard) -> float:
+    """Share of prompt tokens that the engine found in its prefix cache."""
+    usages = [found.usage for _, found in heard.answers]
+    return sum(usage.cached for usage in usages) / sum(usage.prompt for usage in usages)
+
+
+def engine(adapters: Sequence[str] = (), live: int = LIVE, **options: Any) -> VLLMBackend:
+    """A nano engine."""
+    return VLLMBackend(BASE, adapters, dtype="float32", max_batch=live, cache_mb=1024, **options)
+
+
+def throughput(bench: Bench, count: int) -> None:
+    """Live beside offline, transformers, and one at a time."""
+    from simarena.backends.transformers import TransformersBackend
+
+    for title, adapters in (("the base alone", []), ("four adapters", ADAPTERS)):
+        backend = engine(adapters)
+        players = agents(adapters or [None] * 3)
+        matches = schedule(count, list(players), uneven)
+        bench.play(backend, players, matches[:8], 8)  # whatever is slow the first time
+        bench.empty(backend)
+        ours, heard = bench.play(backend, players, matches, LIVE)
+        offline = bench.offline(backend, heard)
+        report = backend.reports()[0]
+        print(
+            f"{title}: {count} matches, {LIVE} live: {ours.rate:,.0f} tokens/s; offline {offline.rate:,.0f}: "
+            f"{ours.share_of(offline)}, target 0.90; batch {report.live:.1f} of {report.most}, "
+            f"idle {report.idle / report.seconds:.0%}, between steps {report.client / report.seconds:.0%}"
+        )
+        theirs, _ = bench.play(
+            hf := TransformersBackend(BASE, adapters, device="cpu", threads=1), players, matches, LIVE
+        )
+        bench.go(hf.aclose())
+        print(f"  beside the transformers backend ({theirs.rate:,.0f} tokens/s): {ours.share_of(theirs)}, target 3")
+        if not adapters:
+            bench.empty(backend)
+            one, _ = bench.play(backend, players, matches[: max(4, count // 12)], 1)
+            print(f"  beside one match at a time ({one.rate:,.0f} tokens/s): {ours.share_of(one)}, target 15")
+        bench.go(backend.aclose())
+
+
+def economy(bench: Bench) -> None:
+    """Eight-turn debates; then 256 at once."""
+    backend = engine(live=256)
+    players = agents([None] * 3)
+    _, heard = bench.play(backend, players, schedule(32, list(players), lambda _: 4), 32)
+    allowed, found = extension(heard), cached(heard)
+    print(
+        f"eight-turn debates: {found:.1%} of prompt tokens cached; one seat's strict extension allows {allowed:.1%}: "
+        f"{found / allowed:.2f} of that, target 0.80"
+    )
+    bench.empty(backend)
+    before = backend.reports()[0]
+    began = time.thread_time()
+    wide, _ = bench.play(backend, players, schedule(256, list(players), uneven), 256)
+    python, after = time.thread_time() - began, backend.reports()[0]
+    wall = after.seconds - before.seconds
+    print(
+        f"256 live matches: {wide.rate:,.0f} tokens/s; our thread's CPU {python / wall:.1%} of the engine's wall time, "
+        f"target under 15 %; {(after.client - before.client) / wall:.1%} between steps"
+    )
+    bench.go(backend.aclose())
+
+
+def weights(bench: Bench) -> None:
+    """How long new weights take, and how long others wait for them."""
+    backend = engine(ADAPTERS[:1], max_adapters=4)
+    hold = Sampling(max_tokens=400)
+    messages = (Message("user", "Write."),)
+
+    def asked(n: int) -> Request:
+        return Request(key=f"m{n}/a/0", agent="a", model=BASE, messages=messages, sampling=hold, seed=n)
+
+    async def adapter() -> tuple[float, float]:
+        others = [asyncio.create_task(backend.generate(asked(n))) for n in range(8)]
+        await asyncio.sleep(0.1)
+        began = time.perf_counter()
+        await backend.add_adapter(ADAPTERS[1])
+        added = time.perf_counter() - began
+        await backend.generate(replace(asked(9), adapter=ADAPTERS[1], sampling=Sampling(max_tokens=1)))
+        answered = time.perf_counter() - began
+        await asyncio.gather(*others)
+        return added, answered
+
+    async def full() -> float:
+        began = time.perf_counter()
+        await backend.reload(BASE)
+        return time.perf_counter() - began
+
+    bench.go(backend.generate(asked(0)))
+    added, answered = bench.go(adapter())
+    print(f"new adapter: loaded in {added:.3f} s, first answer after {answered:.3f} s beside 8 others; target 0.5 s")
+    print(f"new full weights: {bench.go(full()):.3f} s; target 1 s")
+    bench.go(backend.aclose())
+
+
+def main(count: int = 96) -> None:
+    """All of it."""
+    bench = Bench()
+    began = time.perf_counter()
+    weights(bench)
+    economy(bench)
+    throughput(bench, count)
+    print(f"all of it took {time.perf_counter() - began:.0f} s; {Path(sys.argv[0]).name}, one engine thread")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
