@@ -101,7 +101,7 @@ GUESSER = Teacher(
 """Right as often as a guess among the plausible answers is."""
 
 GUESSED = {"kks": 1_500, "arithmetic": 4_000, "trap_math": 1_500, "logic_chain": 1_500}
-"""Family -> questions that an adapter hears guesses at. The base is surest of its sums: 1,500 left .83 of them right."""
+"""Family -> questions that an adapter hears guesses at. Sums are what the base knows best: 1,500 left .83 right."""
 
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
