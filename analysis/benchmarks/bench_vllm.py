@@ -273,11 +273,12 @@ def weights(bench: Bench) -> None:
 
 def main(count: int = 96) -> None:
     """All of it."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     bench = Bench()
     began = time.perf_counter()
     weights(bench)
-    economy(bench)
     throughput(bench, count)
+    economy(bench)
     print(f"all of it took {time.perf_counter() - began:.0f} s; {Path(sys.argv[0]).name}, one engine thread")
 
 
