@@ -43,7 +43,7 @@ BACKENDS: dict[str, str] = {
     "openai": "simarena.backends.openai:OpenAIBackend",
     "scripted": "simarena.backends.scripted:ScriptedBackend",
     "transformers": "simarena.backends.transformers:TransformersBackend",
-    "vllm": "simarena.backends.vllm:VLLMBackend",
+    "vllm": "simarena.backends.vllm_backend:VLLMBackend",
 }
 
 OPTIONS: dict[str, str] = {

@@ -23,7 +23,7 @@ from simarena import envs, paths
 from simarena.agents.base import Agent
 from simarena.agents.language import LanguageAgent
 from simarena.backends.base import Backend
-from simarena.backends.vllm import VLLMBackend
+from simarena.backends.vllm_backend import VLLMBackend
 from simarena.identity import new_match
 from simarena.records import Completion, Match, Message, Request, Sampling
 from simarena.rollout import rollout

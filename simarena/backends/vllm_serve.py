@@ -49,6 +49,7 @@ class Served:
             adapters=len(self.adapters),
             rank=self.rank,
             layers=tuple(sorted(self.base.layers)),
+            window=self.options.max_model_len or self.base.window,
         )
         arguments = plan.arguments() | {
             "host": HOST,

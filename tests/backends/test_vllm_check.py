@@ -109,7 +109,7 @@ def test_ranks(tiny: Tiny, tmp_path: Path) -> None:
 def test_an_adapter_of_the_head_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     untied = build(tmp_path / "untied", tie_word_embeddings=False)
     headed = adapt(LlamaForCausalLM.from_pretrained(untied.base), tmp_path / "headed", target_modules=["lm_head"])
-    with pytest.raises(MissingModel, match=r"headed .*lm_head.*, which"):
+    with pytest.raises(MissingModel, match=r"headed .*lm_head"):
         check_adapter(str(headed), check_base(untied.base))
 
 

@@ -59,7 +59,7 @@ class Floor:
 
 def opened(model: str = BASE, adapters: Any = (), **options: Any) -> Floor:
     """A floor of one's own."""
-    from simarena.backends.vllm import VLLMBackend
+    from simarena.backends.vllm_backend import VLLMBackend
 
     return Floor(VLLMBackend(model, adapters, **({"dtype": "float32", "cache_mb": 256} | options)))
 

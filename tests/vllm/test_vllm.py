@@ -75,6 +75,18 @@ def test_seeds_do_not_depend_on_the_batch(nano: Floor) -> None:
     assert len({each.text for each in other}) > 4
 
 
+def test_more_prompts_than_one_step_reads_leave_seeds_and_engine_alone(nano: Floor) -> None:
+    """vLLM 0.32 on a processor dies of a seeded request whose prompt is read in two parts."""
+    long = [(Message("user", f"{n} " + "what is it worth? " * 60),) for n in range(40)]
+    requests = [request(n, messages=messages, sampling=HOT, seed=n) for n, messages in enumerate(long)]
+    together = nano.ask(*requests)
+    assert sum(len(found.prompt_ids or ()) for found in together) > 8192
+    assert nano.backend.engines[0].restarts == 0
+    nano.go(nano.backend._call(nano.backend.engines[0], lambda engine: engine.reset_prefix_cache(), alone=True))
+    for n in (0, 17, 39):
+        assert same(nano.ask(requests[n])[0], together[n])
+
+
 def test_a_stop_text_ends_a_reply_and_is_left_out(nano: Floor) -> None:
     free = nano.ask(request())[0]
     stop = free.text[5:9]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from simarena.backends.vllm import VLLMBackend
+from simarena.backends.vllm_backend import VLLMBackend
 from simarena.errors import BackendError, MissingModel
 from simarena.records import Sampling
 from tests.tiny import Tiny, adapt, build
