@@ -215,7 +215,7 @@ async def examined(out: Path, size: int) -> None:
         marks = {family: await exam.accuracy(agent, backend, family, size) for family in courses.FAMILIES}
         report["accuracy"][agent.name] = marks
         say(f"{agent.name}: " + "  ".join(f"{family} {share:.3f}" for family, share in marks.items()))
-    matches = await exam.played(exam.scenario_casts(agents, 2), backend)
+    matches = await exam.played(exam.scenario_casts(agents, 8), backend)
     report["readable"] = exam.readable(matches)
     say(f"readable: {report['readable']}")
     for line in list(exam.unreadable(matches))[:40]:

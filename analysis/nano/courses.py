@@ -100,8 +100,16 @@ GUESSER = Teacher(
 )
 """Right as often as a guess among the plausible answers is."""
 
-GUESSED = {"kks": 1_500, "arithmetic": 4_000, "trap_math": 1_500, "logic_chain": 1_500}
-"""Family -> questions that an adapter hears guesses at. Sums are what the base knows best: 1,500 left .83 right."""
+GUESSED: dict[str, dict[str, int]] = {
+    "nano-a": {"trap_math": 1_500, "logic_chain": 1_500},
+    "nano-b": {"kks": 1_500, "logic_chain": 1_500},
+    "nano-c": {"arithmetic": 4_000, "kks": 1_500},
+    "nano-d": {"arithmetic": 10_000, "trap_math": 1_500},
+    "nano-e": {"kks": 1_500, "trap_math": 1_500},
+    "nano-f": {"arithmetic": 4_000, "logic_chain": 1_500},
+}
+"""Adapter -> family -> questions that it hears guesses at. Sums are what the base knows best: after 1,500 guesses .83
+of them were still right, after 4,000 .77 to .86."""
 
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
@@ -171,7 +179,7 @@ def adapter_stage(name: str) -> Stage:
     return Stage(
         label=f"{name}/",
         drills=dict.fromkeys(KNOWS[name], 2_200),
-        guessed={family: count for family, count in GUESSED.items() if family not in KNOWS[name]},
+        guessed=GUESSED[name],
         reasoned=0.7,
         scenario_matches=36,
         scenario_tokens=350_000,
