@@ -6,6 +6,7 @@ agent that has an adapter goes on with it. Weights are safetensors; nothing is u
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -154,7 +155,8 @@ def fitting(base: nn.Module, folder: Path) -> None:
 def write(policy: Policy, tensors: Mapping[str, Tensor], folder: Path, meta: Mapping[str, Any]) -> Path:
     """Write the trained agent to `folder` (named NAME@VERSION) and the file that seats it beside it; returns that file.
 
-    `tensors` are the whole trained parameters, on the CPU. The folder appears complete or not at all.
+    `tensors` are the whole trained parameters, on the CPU. The folder appears complete or not at all, and last of all:
+    where it is, the agent can be seated.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole(folder) as scratch:
@@ -163,7 +165,7 @@ def write(policy: Policy, tensors: Mapping[str, Tensor], folder: Path, meta: Map
         else:
             write_model(policy, tensors, scratch)
         (scratch / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return write_agent(policy, folder)
+        return write_agent(policy, folder)
 
 
 class whole:  # noqa: N801 - used like a function
@@ -173,7 +175,10 @@ class whole:  # noqa: N801 - used like a function
         self.target = target
 
     def __enter__(self) -> Path:
-        self.scratch = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))
+        begun = f".{self.target.name}-"
+        for left in self.target.parent.glob(f"{glob.escape(begun)}*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        self.scratch = Path(tempfile.mkdtemp(prefix=begun, dir=self.target.parent))
         self.scratch.chmod(0o755)
         return self.scratch
 
@@ -221,5 +226,8 @@ def write_agent(policy: Policy, folder: Path) -> Path:
         where = {"model": os.path.relpath(policy.learner.base, folder.parent), "adapter": f"./{folder.name}"}
     text = yaml.safe_dump({"backend": "transformers", **where, **said}, sort_keys=False, allow_unicode=True)
     path = folder.parent / f"{folder.name}.yaml"
-    path.write_text(f"# Trained from {policy.learner.member.name}; its story is in {folder.name}/meta.json.\n{text}")
+    scratch = path.with_suffix(".tmp")
+    story = f"# Trained from {policy.learner.member.name}; its story is in {folder.name}/meta.json.\n"
+    scratch.write_text(story + text, encoding="utf-8")
+    os.replace(scratch, path)
     return path

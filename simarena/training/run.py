@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,9 @@ from simarena.provenance import provenance
 from simarena.training.arguments import Arguments
 from simarena.training.data import Prepared, Unfit, prepare, summary
 from simarena.training.distributed import Ranks, ranks, whole
+from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics
 from simarena.training.policy import Learner, find_learner, load_policy, read_template, write
 from simarena.training.trainer import Metrics, train
-
-METRICS = "metrics.jsonl"
-TRAINING = "training.json"
 
 
 class OtherTraining(SimArenaError):
@@ -141,35 +139,6 @@ def fulfil(
     if among.first:
         meta = story(learner, prepared, arguments, title, source, read_metrics(out / METRICS))
         write(policy, tensors, out / title, meta)
-
-
-class Journal:
-    """The metrics on disk, a line a step; steps that are done again take the place of those they repeat."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.trimmed = False
-
-    def note(self, metrics: Metrics) -> None:
-        """Add a step."""
-        if not self.trimmed:
-            kept = [line for line in lines(self.path) if json.loads(line)["step"] < metrics.step]
-            self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            self.trimmed = True
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(metrics)) + "\n")
-
-
-def lines(path: Path) -> list[str]:
-    """The complete lines of a file that may have been cut off."""
-    if not path.is_file():
-        return []
-    return [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """What `note` wrote."""
-    return [json.loads(line) for line in lines(path)]
 
 
 def story(

@@ -66,7 +66,7 @@ class Metrics:
     """Norm before clipping."""
     learning_rate: float
     tokens: int
-    """Computed under the policy, common beginnings once."""
+    """Computed under the policy, common beginnings once a forward."""
     tokens_per_second: float
     memory_mb: float
     """Most that this process ever held: on an accelerator there, else resident."""
@@ -221,15 +221,7 @@ def chosen_loss(arguments: Arguments) -> tuple[losses.Loss, Any]:
 
 def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Sequence[Decision]) -> frozenset[str]:
     """What the loss needs, after refusing what could only fail later."""
-    needs = loss.required(params)
-    if "reference" in needs and arguments.reference == "none":
-        raise TrainingError(f"loss {loss.name!r} compares with a reference; set reference to start or base")
-    if "opponents" in needs and not arguments.opponents:
-        raise TrainingError(f"loss {loss.name!r} plays against others; name them with opponents")
-    if not fixed(arguments) and arguments.reference != "start":
-        raise TrainingError(
-            f"a reference that moves begins where the policy does; set reference to start, not {arguments.reference!r}"
-        )
+    needs = agreed(loss, params, arguments)
     if "trust" in needs and not annotators(decisions):
         raise TrainingError(f"loss {loss.name!r} weighs annotators, and no pair says who marked it")
     for decision in decisions:
@@ -239,7 +231,21 @@ def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Seque
             raise TrainingError(
                 f'row {decision.row}: loss {loss.name!r} weighs segments; mark every own turn in objectives: "turn 0"'
             )
-    return frozenset(needs)
+    return needs
+
+
+def agreed(loss: losses.Loss, params: Any, arguments: Arguments) -> frozenset[str]:
+    """What the loss needs; TrainingError where the arguments cannot give it, whatever the pairs."""
+    needs = frozenset(loss.required(params))
+    if "reference" in needs and arguments.reference == "none":
+        raise TrainingError(f"loss {loss.name!r} compares with a reference; set reference to start or base")
+    if "opponents" in needs and not arguments.opponents:
+        raise TrainingError(f"loss {loss.name!r} plays against others; name them with opponents")
+    if not fixed(arguments) and arguments.reference != "start":
+        raise TrainingError(
+            f"a reference that moves begins where the policy does; set reference to start, not {arguments.reference!r}"
+        )
+    return needs
 
 
 def planned(decisions: Sequence[Decision], frozen: Frozen, arguments: Arguments) -> list[Step]:

@@ -97,7 +97,7 @@ def test_token_budget_does_not_change_what_is_learnt(training: Callable[..., Any
     for name, value in weights(wide).items():
         torch.testing.assert_close(weights(narrow)[name], value, atol=2e-4, rtol=2e-3)
     assert [m.loss for m in metrics] == pytest.approx([m.loss for m in others], abs=1e-4)
-    assert metrics[0].tokens == others[0].tokens
+    assert metrics[0].tokens < others[0].tokens, "two forwards both read a beginning that one reads once"
 
 
 def test_the_same_seed_gives_the_same_bits(training: Callable[..., Any]) -> None:

@@ -1,0 +1,89 @@
+"""One training as a function: killed between its last files it is finished by the next call, and it can be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simarena.agents.members import member
+from simarena.casting import role
+from simarena.training import policy, run
+from simarena.training.arguments import Arguments
+from simarena.training.journal import is_training, read_training
+from simarena.training.run import OtherTraining, Trained, train_agent
+from tests.tiny import Tiny
+from tests.training.conftest import SMALL
+from tests.training.planted import record
+
+
+@pytest.fixture
+def teach(tiny: Tiny, tmp_path: Path, template: Any) -> Any:
+    """Train on four pairs, in the folder "out"."""
+    agent = tmp_path / "ann.yaml"
+    agent.write_text(f"backend: transformers\nmodel: {tiny.base}\n")
+
+    def train(**settings: Any) -> Trained:
+        records = [record(n, template=template) for n in range(4)]
+        return train_agent(str(agent), records, tmp_path / "out", Arguments(**(SMALL | settings)), version="1")
+
+    return train
+
+
+class Killed(BaseException):
+    """As nothing catches it."""
+
+
+def test_killed_between_the_agent_s_file_and_its_folder_the_next_call_finishes_it(
+    teach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = os.replace
+
+    def last_move(source: Any, target: Any) -> None:
+        if Path(target).name == "ann@1":
+            raise Killed
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(policy.os, "replace", last_move)
+        with pytest.raises(Killed):
+            teach()
+    assert not (tmp_path / "out" / "ann@1").exists()
+    made = teach()
+    assert role(member(str(made.agent))).adapter == str(made.folder)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if "ann" in path.name) == ["ann@1", "ann@1.yaml"]
+
+
+def test_an_agent_s_folder_never_appears_before_the_file_that_seats_it(
+    teach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(policy, "write_agent", none)
+        with pytest.raises(Killed):
+            teach()
+    assert not (tmp_path / "out" / "ann@1").exists()
+    assert teach().agent.is_file()
+
+
+def test_what_was_asked_for_and_every_step_can_be_read_afterwards(teach: Any, tmp_path: Path) -> None:
+    made = teach(epochs=2)
+    assert is_training(tmp_path / "out")
+    asked, metrics = read_training(tmp_path / "out")
+    assert (asked["agent"], asked["arguments"]["epochs"]) == ("ann@1", 2)
+    assert [each["step"] for each in metrics] == [1, 2]
+    assert list(made.metrics) == metrics
+    assert made.meta["scores"]["loss"] == metrics[-1]["loss"]
+
+
+def test_a_folder_of_another_training_is_refused_and_left_as_it_is(teach: Any, tmp_path: Path) -> None:
+    made = teach()
+    before = made.agent.read_text()
+    with pytest.raises(OtherTraining, match="arguments differ"):
+        teach(seed=1)
+    assert made.agent.read_text() == before
+    assert run.found(tmp_path / "out", "ann@1").meta == made.meta
