@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from simarena import envs
 from simarena.errors import StoreError
 from simarena.identity import content_hash
 from simarena.records import Match, Trajectory, Turn
@@ -24,27 +25,41 @@ def branches(run: Run, match_id: str, turn: int, count: int) -> list[Match]:
     return [fork(record.match, turn, n) for n in range(count)]
 
 
-def fork(parent: Match, turn: int, n: int) -> Match:
-    """The `n`-th fork of a match at a turn."""
-    return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn)
+def fork(parent: Match, turn: int, n: int, turns: int = 0) -> Match:
+    """The `n`-th fork of a match at a turn; with `turns`, cut short once so many turns of its own are over."""
+    if not turns:
+        return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn)
+    params = {**parent.params, "max_turns": min(turn + turns, parent.params.get("max_turns") or turn + turns)}
+    name = content_hash(["fork", parent.id, turn, n, turns])
+    return replace(parent, id=name, params=params, parent=parent.id, turn=turn)
 
 
 Wanted = Callable[[Trajectory, Turn], bool]
 
 
-def everywhere(run: Run, wanted: Wanted, count: int, *, first: bool = False) -> Iterator[Match]:
+def everywhere(run: Run, wanted: Wanted, count: int, *, first: bool = False, turns: int = 0) -> Iterator[Match]:
     """`count` forks of every finished match at each turn that is `wanted`, or at the first such turn of each seat.
 
-    Only matches that are no forks themselves are forked, so that the same call on a run gives the same matches.
+    Of turns that are taken unseen by one another only the first is forked: its forks have new ones of all the others
+    as well, at the same observations. Only matches that are no forks themselves are forked, so that the same call on a
+    run gives the same matches. `turns` as in `fork`.
     """
     for record in run.trajectories():
         if record.match.parent:
             continue
-        seen: set[str] = set()
+        unseen, seen = set[str]() if first else simultaneous(record.match), set[str]()
         for turn in record.turns:
-            if turn.calls and not (first and turn.seat in seen) and wanted(record, turn):
-                seen.add(turn.seat)
-                yield from (fork(record.match, turn.n, n) for n in range(count))
+            place = turn.seat if first else turn.phase if turn.phase in unseen else str(turn.n)
+            if turn.calls and place not in seen and wanted(record, turn):
+                seen.add(place)
+                yield from (fork(record.match, turn.n, n, turns) for n in range(count))
+
+
+def simultaneous(match: Match) -> set[str]:
+    """Names of the phases in which nobody sees what the others do."""
+    env = envs.make(match.env, **match.params)
+    env.reset(seed=match.seed, options={"task_seed": match.task_seed})
+    return {phase.name for phase in env.script() if phase.order == "simultaneous"}
 
 
 def spoken_by(role: str, phase: str = "") -> Wanted:

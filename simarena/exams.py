@@ -1,6 +1,7 @@
 """Held-out exams: an agent alone with questions that play and training never see; how many does it get right?
 
 In: an agent, its backend and the question families. Out: a mark for every question, and accuracies with intervals.
+Where what is learnt is no answer (a speech, a deal), the exam is a match on each question, marked by a measure of it.
 Which questions are held out is told by their words, so exams and training sets agree on it without a list.
 """
 
@@ -12,15 +13,17 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simarena import envs, seeds
 from simarena.agents.base import Agent
 from simarena.backends.base import Backend
 from simarena.errors import RequestFailed, ScenarioError
-from simarena.records import JSON
+from simarena.identity import new_match
+from simarena.records import JSON, Completion, Request
 from simarena.registry import TASKS, lookup
+from simarena.rollout import play
 from simarena.tasks.base import QuestionFamily, Task
 from simarena.tournament.intervals import two_sided
 
@@ -32,7 +35,10 @@ CONFIDENCE = 0.95
 TENTH = 10
 
 Marks = dict[str, list[float]]
-"""Family -> a mark for each question, 1.0 right, 0.0 wrong; the same questions in the same order for everyone."""
+"""Family -> a mark for each question, 1.0 right, 0.0 wrong (or what a match was measured at); the same questions in the
+same order for everyone."""
+Others = Mapping[str, tuple[Agent, Backend]]
+"""Name -> who sits in an exam's matches beside the examinee."""
 
 
 def held_out(task: Task) -> bool:
@@ -54,6 +60,11 @@ class Paper:
     """Of the contest in which they are asked: an arena's, task and task parameters included."""
     seeds: tuple[int, ...]
     """Task seed of each question."""
+    env: str = "arena"
+    metric: str | None = None
+    """A measure of the match that is played on each question; None: the examinee answers it alone."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Seat -> who sits there in a match; all other seats are the examinee's."""
 
 
 def papers(params: Mapping[str, JSON], size: int, skip: int = 0, only: Sequence[str] = ()) -> list[Paper]:
@@ -105,9 +116,22 @@ def kept(family: QuestionFamily, size: int, skip: int = 0) -> list[int]:
     )
 
 
-async def sit(agent: Agent, backend: Backend, asked: Sequence[Paper]) -> Marks:
-    """The agent's marks: it answers every question alone, in a contestant's seat, as it would in a match."""
-    marks = [asyncio.gather(*(_mark(agent, backend, paper, seed) for seed in paper.seeds)) for paper in asked]
+def in_matches(paper: Paper, env: str, params: Mapping[str, JSON], metric: str, others: Mapping[str, str]) -> Paper:
+    """The paper as matches of `env`; `others` as in Paper."""
+    task = {key: paper.params[key] for key in ("task", "task_params")}
+    return replace(paper, env=env, params={**params, **task}, metric=metric, others=others)
+
+
+async def sit(agent: Agent, backend: Backend, asked: Sequence[Paper], others: Others | None = None) -> Marks:
+    """The agent's marks: it answers every question alone, in a contestant's seat, as it would in a match.
+
+    Of a paper with a metric it plays a match on every question instead; `others` are those who sit there with it.
+    """
+    crowd = {**(others or {}), agent.name: (agent, backend)}
+    marks = [
+        asyncio.gather(*(_measured(agent, crowd, p, n) if p.metric else _mark(agent, backend, p, n) for n in p.seeds))
+        for p in asked
+    ]
     return {paper.family: list(await each) for paper, each in zip(asked, marks, strict=True)}
 
 
@@ -120,6 +144,24 @@ async def _mark(agent: Agent, backend: Backend, paper: Paper, seed: int) -> floa
     except RequestFailed:
         return 0.0
     return float(env.family.verify(env.task, (action.fields or {}).get("answer", "")))
+
+
+async def _measured(agent: Agent, crowd: Others, paper: Paper, seed: int) -> float:
+    """What a match on one question is measured at; 0 where it fails. Luck is the same for every examinee."""
+    env = envs.make(paper.env, **paper.params)
+    seats = {seat: paper.others.get(seat, agent.name) for seat in env.possible_agents}
+    known = {name: name for name in seats.values()}
+    match = new_match(paper.env, paper.params, seats, known, task_seed=seed, seed=seeds.derive("exam", seed))
+
+    async def ask(request: Request) -> Completion:
+        return await crowd[request.agent][1].generate(request)
+
+    record = await play(match, env, {name: who for name, (who, _) in crowd.items()}, ask)
+    if record.status != "done":
+        return 0.0
+    if paper.metric not in record.metrics:
+        raise ScenarioError(f"exam.metric: a match has no {paper.metric!r} (it has {', '.join(record.metrics)})")
+    return record.metrics[paper.metric]
 
 
 # ---- what marks say --------------------------------------------------------------------------------------------------

@@ -34,6 +34,17 @@ class Pairs(Strict):
     limit: NonNegativeInt = Field(0, description="At most so many for each member and round, drawn by seed; 0: all.")
 
 
+class Branch(Strict):
+    """Where a round's matches are forked once they are over, so that one position has several actions."""
+
+    role: str = Field(description="At turns of this role, or of this very seat.")
+    phase: str = Field("", description='In phases whose names begin so; "": in all.')
+    n: PositiveInt = Field(4, description="Forks of each; one has new turns of all who act unseen by one another.")
+    turns: NonNegativeInt = Field(
+        0, description="A fork ends after so many turns of its own; 0: it is played to its end, as returns need it."
+    )
+
+
 class Training(Strict):
     """How a member learns from its preferences."""
 
@@ -58,6 +69,20 @@ class Exam(Strict):
         100, description="For each family, others yet: asked before the first round and at the end."
     )
     families: list[str] = Field(default_factory=list, description="Of those that are played; []: all.")
+    metric: str | None = Field(
+        None,
+        description="A measure of matches, from 0 to 1: the exam is then a match on each held-out question, the member "
+        "in all seats that are not the judges'; null: the member answers the questions alone.",
+    )
+    changes: dict[str, JSON] | None = Field(
+        None, description="Dotted keys of the scenario that are otherwise in such matches."
+    )
+
+    @model_validator(mode="after")
+    def _in_matches(self) -> Exam:
+        if self.changes and not self.metric:
+            raise ValueError("changes are of matches: set metric too")
+        return self
 
 
 class Guards(Strict):
@@ -115,6 +140,7 @@ class League(Strict):
         description="equal; reputation: earned in earlier rounds by SPARTA's rule; reliability: RE-PO's estimate, by "
         "judge and family, of earlier rounds.",
     )
+    branch: Branch | None = Field(None, description="Fork every match; null: no forks.")
     learn_from: LearnFrom = Field(
         "all", description="all: everyone from all pairs. own: from own matches. others: from what others won with."
     )

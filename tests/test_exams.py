@@ -10,7 +10,7 @@ from simarena import seeds
 from simarena.agents.base import ScriptedAgent
 from simarena.casting import scripted
 from simarena.errors import ScenarioError
-from simarena.exams import accuracy, gain, held_out, overall, papers, sit
+from simarena.exams import accuracy, gain, held_out, in_matches, overall, papers, sit
 from simarena.registry import TASKS, lookup
 from simarena.tasks.base import Task
 
@@ -94,3 +94,22 @@ def test_a_gain_is_paired_and_its_interval_covers():
         assert found.value == pytest.approx(overall(after) - overall(before))
         covered += found.low <= 0.05 <= found.high
     assert covered / 300 == pytest.approx(0.95, abs=0.04)
+
+
+DEBATE = {"task": "story", "rounds": 1, "assignment": "coin"}
+
+
+def held_debates(policy: str, judge: str, metric: str = "accuracy", size: int = 40):
+    agent, sits = ScriptedAgent("a", policy, {}), ScriptedAgent("j", judge, {})
+    asked = [in_matches(each, "debate", DEBATE, metric, {"judge_0": "j"}) for each in papers(DEBATE, size)]
+    backend = scripted({"a": agent, "j": sits})
+    (marks,) = asyncio.run(sit(agent, backend, asked, {"j": (sits, backend)})).values()
+    return marks
+
+
+def test_an_exam_in_matches_is_marked_by_a_measure_of_them():
+    """Honest debaters prove the right answer alone: whoever counts proofs is right, whoever counts words is not."""
+    assert held_debates("debate/honest", "debate/quote_counter") == [1.0] * 40
+    assert held_debates("debate/honest", "debate/naive") == [0.5] * 40
+    with pytest.raises(ScenarioError, match=r"no 'grace' \(it has accuracy"):
+        held_debates("debate/honest", "debate/naive", "grace", 1)

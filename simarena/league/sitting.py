@@ -23,6 +23,8 @@ def held(plan: Plan, folder: Path, which: str, state: State, names: Sequence[str
         cast = Cast()
         for name in missing:
             cast.add(entry(state.version(name), folder, plan.entries))
+        for judge in plan.examiners:
+            cast.add(judge)
         asyncio.run(_sit_all(cast, asked, {name: files[name] for name in missing}))
     return {name: steps.read(path) for name, path in files.items()}
 
@@ -31,9 +33,10 @@ async def _sit_all(cast: Cast, asked: Sequence[Paper], files: dict[str, Path]) -
     """All agents at once, so that those of one base share its batch; each one's marks are written when it has done."""
     agents = cast.agents()
     async with cast.backends(agents) as backends:
+        others = {name: (agent, backends[agent.backend]) for name, agent in agents.items()}
 
         async def one(name: str, path: Path) -> None:
             agent = agents[name]
-            steps.put(path, await sit(agent, backends[agent.backend], asked))
+            steps.put(path, await sit(agent, backends[agent.backend], asked, others))
 
         await asyncio.gather(*(one(name, path) for name, path in files.items()))
