@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -227,11 +227,13 @@ def load(
     scale: str = "",
     changes: Mapping[str, JSON] | None = None,
     seats: Mapping[str, Sequence[str]] | None = None,
+    further: Callable[[Scenario, yamlfile.Source], None] | None = None,
 ) -> Scenario:
     """Read, scale and check a scenario file. ScenarioError holds every error.
 
     `changes` are dotted keys set last, as --set gives them; a key that the sweep varies is held at the value. `seats`,
-    as --seat gives them, puts other agents in a role ("*": in every role).
+    as --seat gives them, puts other agents in a role ("*": in every role). `further` notes what else is wrong with a
+    scenario that is right otherwise: what only rooms know that this one does not.
     """
     from simarena.scenario_check import examine, examine_data  # they look into environments, agents and policies
 
@@ -257,6 +259,8 @@ def load(
     examine_data(data, source)
     if found is not None:
         examine(found, source)
+        if further is not None and not source.errors:
+            further(found, source)
     source.check()
     assert found is not None, "see above"
     return found

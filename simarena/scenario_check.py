@@ -154,9 +154,16 @@ def examine_cell(
     scenario: Scenario, params: type[BaseModel], cell: dict[str, JSON], source: yamlfile.Source, names: dict[str, str]
 ) -> Cell | None:
     """Note what is wrong in one cell; the cell where nothing is. `names`: agents met so far, by what they are."""
-    before = len(source.errors)
     for axis, value in cell.items():  # a value that is wrong is told where it stands: in the sweep
         source.moved[parts_of(axis)] = ("sweep", axis, scenario.sweep[axis].index(value))
+    return examine_here(scenario, params, cell, source, names)
+
+
+def examine_here(
+    scenario: Scenario, params: type[BaseModel], cell: dict[str, JSON], source: yamlfile.Source, names: dict[str, str]
+) -> Cell | None:
+    """The same with `cell` for any dotted keys; where they stand is in `source.moved`, which is empty afterwards."""
+    before = len(source.errors)
     if scenario.probes or ("probes",) in source.moved:  # a parameter with a place of its own in the file
         source.moved["params", "probes"] = source.moved.get(("probes",), ("probes",))
     try:

@@ -236,9 +236,11 @@ def check_file(path: Path) -> str:
 
     source = yamlfile.read(path)
     if isinstance(source.data, dict) and {"env", "data", "roster"} & set(source.data):
-        scenario = load(path)
+        from simarena.league.check import examine
+
+        scenario = load(path, further=examine)
         for scale in scenario.scale:
-            load(path, scale)
+            load(path, scale, further=examine)
         return "scenario"
     if isinstance(source.data, dict) and "recipe" in source.data:
         from simarena.training.recipe import read_recipe

@@ -36,12 +36,13 @@ def league(
     as_json: AsJson = False,
 ) -> None:
     """Rounds of play, preferences, training and held-out exams. The same command again goes on where it stopped."""
+    from simarena.league.check import examine
     from simarena.league.plan import plan
     from simarena.league.rounds import play
     from simarena.studies import label
 
     sets = [*(set_ or []), *([f"league.rounds={rounds}"] if rounds else [])]
-    loaded = loaded_scenario(scenario, scale, seat, sets, seed)
+    loaded = loaded_scenario(scenario, scale, seat, sets, seed, examine)
     made = plan(loaded, scenario, agents or [])
     folder = out or Path("runs") / f"{label(scenario)}-league-{made.key[:6]}"
     found = play(made, folder, settings(concurrency, quiet), None if as_json else show_round)
@@ -57,6 +58,27 @@ def league(
         raise typer.Exit(found.report.exit_code or 1)
     tell(f"league folder: {folder}")
     raise typer.Exit(0 if all(each["passed"] for each in checks) else 1)
+
+
+def is_league(folder: Path) -> bool:
+    """Whether a league was begun in the folder."""
+    from simarena.league import ABOUT
+
+    return (folder / ABOUT).is_file()
+
+
+def show_league(folder: Path, as_json: bool) -> None:
+    """The rounds that a league has played so far."""
+    from simarena.league import ABOUT, RECORD, steps
+
+    found = [steps.read(path) for path in folder.glob(f"round-*/{RECORD}")]
+    found.sort(key=lambda record: int(record["round"]))
+    if as_json:
+        output.say_json({"name": steps.read(folder / ABOUT)["name"], "rounds": found})
+        return
+    for record in found:
+        show_round(record)
+    output.note(f"a member's training, step by step: simarena show {folder}/round-N/agents/MEMBER")
 
 
 def show_round(record: Mapping[str, Any]) -> None:

@@ -13,9 +13,12 @@ from simarena.cli.output import interval
 from simarena.cli.results import ratings_json, show_ratings, show_study, study_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simarena.execution import Settings
     from simarena.ledger import RunReport
     from simarena.scenario import Scenario
+    from simarena.yamlfile import Source
 
 Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or a shipped one's name.")]
 Scale = Annotated[str, typer.Option(help="Named overrides of the scenario, e.g. mini or paper.")]
@@ -163,16 +166,21 @@ def settings(concurrency: int, quiet: bool, profile: bool = False) -> Settings:
 
 
 def loaded_scenario(
-    name: str, scale: str, seat: list[str] | None, set_: list[str] | None, seed: int | None
+    name: str,
+    scale: str,
+    seat: list[str] | None,
+    set_: list[str] | None,
+    seed: int | None,
+    further: Callable[[Scenario, Source], None] | None = None,
 ) -> Scenario:
-    """The scenario as the command line has it."""
+    """The scenario as the command line has it; `further` as `scenario.load` has it."""
     from simarena import paths
     from simarena.scenario import load
 
     changes = dict(changed(text) for text in set_ or [])
     if seed is not None:
         changes["seed"] = seed
-    return load(paths.find_scenario(name), scale, changes, dict(seated(text) for text in seat or []))
+    return load(paths.find_scenario(name), scale, changes, dict(seated(text) for text in seat or []), further)
 
 
 def changed(text: str, option: str = "--set") -> tuple[str, Any]:

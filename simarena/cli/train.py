@@ -50,6 +50,7 @@ def train(
         raise MissingExtra("training", "transformers") from error
     from simarena import paths
     from simarena.training import recipe as recipes
+    from simarena.training.distributed import ranks
 
     for file in pairs:
         if not file.is_file():
@@ -58,21 +59,22 @@ def train(
     stages: list[dict[str, Any]] = read.stages if read else [{}]
     changes = {**({"loss": loss} if loss else {}), **dict(changed(text) for text in set_ or [])}
     made: list[Trained] = []
-    for point in recipes.points(read) if read else [{}]:
-        who, folder = agent, out / recipes.label(point)
-        for number, stage in enumerate(stages):
-            with reporting(quiet, tensorboard) as report:
-                made.append(
-                    one_stage(
-                        pairs[min(number, len(pairs) - 1)],
-                        who,
-                        folder / f"stage-{number + 1}" if len(stages) > 1 else folder,
-                        recipes.arguments(stage, {**point, **changes}),
-                        report,
-                        {"name": name, "version": version, "skip_bad": skip_bad},
+    with ranks():  # all stages in one group of processes: a second one could not be joined under the same address
+        for point in recipes.points(read) if read else [{}]:
+            who, folder = agent, out / recipes.label(point)
+            for number, stage in enumerate(stages):
+                with reporting(quiet, tensorboard) as report:
+                    made.append(
+                        one_stage(
+                            pairs[min(number, len(pairs) - 1)],
+                            who,
+                            folder / f"stage-{number + 1}" if len(stages) > 1 else folder,
+                            recipes.arguments(stage, {**point, **changes}),
+                            report,
+                            {"name": name, "version": version, "skip_bad": skip_bad},
+                        )
                     )
-                )
-            who = str(made[-1].agent)
+                who = str(made[-1].agent)
     if not leading():
         return
     if as_json:
@@ -125,10 +127,39 @@ def tell(trained: Trained) -> None:
     output.say(f"seat it with: simarena tournament SCENARIO --agents {meta['parent']} {trained.agent}")
 
 
+COLUMNS = ("loss", "accuracy", "margin", "chosen", "rejected", "kl", "gradient", "learning_rate", "tokens_per_second")
+SHOWN = 20
+"""Steps in a table; --json has all."""
+
+
+def show_training(folder: Path, as_json: bool) -> None:
+    """The metrics of a training, as far as it has come."""
+    from simarena.training.journal import read_training
+
+    asked, metrics = read_training(folder)
+    if as_json:
+        output.say_json({**asked, "metrics": metrics})
+        return
+    last = metrics[-1] if metrics else {"step": 0, "steps": "?"}
+    output.say(f"{asked['agent']}, {asked['arguments']['loss']}: step {last['step']} of {last['steps']}")
+    rows = [[str(each["step"]), *(figure(each[name]) for name in COLUMNS)] for each in thinned(metrics, SHOWN)]
+    output.table(["step", *(name.replace("_", " ") for name in COLUMNS)], rows, left=0)
+
+
+def thinned(metrics: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Every n-th of them and the last, `most` or a few more."""
+    return [*metrics[:-1][:: max(1, len(metrics) // most)], *metrics[-1:]]
+
+
+def figure(value: float | None) -> str:
+    """A number of any size."""
+    return "-" if value is None else f"{value:.4g}"
+
+
 @contextmanager
 def reporting(quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metrics], None]]:
     """Something that tells of each step."""
-    writer = summary_writer(tensorboard) if tensorboard else None
+    writer = summary_writer(tensorboard) if tensorboard and leading() else None
 
     def report(metrics: Metrics) -> None:
         if writer:

@@ -7,23 +7,17 @@ learn that has this signature.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import Any
 
 from simarena.agents.language import LanguageAgent
 from simarena.casting import Cast
-from simarena.errors import ScenarioError, SimArenaError
+from simarena.errors import SimArenaError
 from simarena.league_spec import Training
 from simarena.preferences.record import Preference
 from simarena.records import JSON, Message, Request
-
-if TYPE_CHECKING:
-    from simarena.training.arguments import Arguments
 
 REPLIES = 4
 """Recorded decisions whose first and last reply are scored again after an update."""
@@ -69,50 +63,24 @@ class Learnt:
 Learn = Callable[[Lesson], Learnt]
 
 
-def check(how: Training) -> Arguments:
-    """The trainer's arguments; ScenarioError where it or the loss does not take them, UnknownName for no loss."""
-    from simarena.training import losses
-    from simarena.training.arguments import Arguments
-
-    try:
-        losses.find(how.loss).Params(**how.params)
-    except ValidationError as error:
-        raise ScenarioError(f"league.train.params: {told(error)}") from error
-    try:
-        return Arguments(**{**how.arguments, "loss": how.loss, "params": how.params})
-    except ValidationError as error:
-        known = ", ".join(Arguments.model_fields)
-        raise ScenarioError(f"league.train.arguments: {told(error)} (known: {known})") from error
-
-
-def told(error: ValidationError) -> str:
-    """Every problem on one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-
-
 def train(lesson: Lesson) -> Learnt:
     """Train the member's adapter on its lessons; goes on from the last checkpoint where it was stopped."""
+    from simarena.training.arguments import Arguments
     from simarena.training.run import train_agent
 
-    arguments = check(lesson.how).model_copy(update={"opponents": lesson.rivals})
-    if "seed" not in lesson.how.arguments:
-        arguments = arguments.model_copy(update={"seed": lesson.seed})
+    how = lesson.how
+    said = {"seed": lesson.seed, **how.arguments, "opponents": lesson.rivals}
+    arguments = Arguments(**{**said, "loss": how.loss, "params": how.params})
 
-    def trained() -> Any:
-        return train_agent(
-            lesson.agent,
-            lesson.records,
-            lesson.folder,
-            arguments,
-            name=lesson.member,
-            version=lesson.version,
-            source=lesson.source,
-        )
-
-    made = trained()
-    if not made.agent.is_file():  # stopped between the weights and the file that seats them
-        shutil.rmtree(made.folder)
-        made = trained()
+    made = train_agent(
+        lesson.agent,
+        lesson.records,
+        lesson.folder,
+        arguments,
+        name=lesson.member,
+        version=lesson.version,
+        source=lesson.source,
+    )
     return Learnt(
         file=made.agent,
         about={

@@ -8,26 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
-
+from simarena import yamlfile
 from simarena.agents.members import Entry, member
-from simarena.agents.spec import LanguageSpec
 from simarena.casting import Cast
 from simarena.errors import ScenarioError
-from simarena.exams import Paper, in_matches, papers
+from simarena.exams import Paper, papers
 from simarena.identity import content_hash
-from simarena.league import learning
-from simarena.league.learning import Learn, told
+from simarena.league import check, learning
+from simarena.league.learning import Learn
 from simarena.league.matchmaking import Entrants, Rule, seated
-from simarena.league_spec import Exam, League
-from simarena.preferences.builders import BUILDERS, Builder
-from simarena.preferences.filters import Filters
-from simarena.registry import lookup
+from simarena.league_spec import League
 from simarena.scenario import Scenario
 from simarena.seating import Table
 from simarena.studies import tables
 
-NEVER_WEIGHED = "judge_weights: {} needs an arena whose judges are weighted (params.weights: reputation)"
 FREE = ("rounds", "expect")
 """Keys of a league that may change while it goes on."""
 
@@ -48,8 +42,6 @@ class Plan:
     """With the members on the roster."""
     papers: list[Paper]
     """Asked after each round."""
-    examiners: list[Entry]
-    """Who sits in the papers' matches beside the examinee."""
     final: list[Paper]
     """Asked before and after the league."""
     learn: Learn
@@ -60,22 +52,25 @@ class Plan:
 def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Learn | None = None) -> Plan:
     """The league of a scenario; `entries` instead of its members, `learn` instead of the trainer."""
     league = scenario.league
-    here = scenario.at({**scenario.cells()[0], **changes(scenario, league)})
+    source = yamlfile.Source(name, elsewhere={(): name})
+    check.examine_play(scenario, source)
+    if learn is None:
+        check.examine_training(league.train, source)
+    source.check()
+    here = scenario.at({**scenario.cells()[0], **league.changes})
     role = next(iter(here.roster))
     members = {member(each).name: each for each in entries or league.members or here.roster[role]}
     here = here.model_copy(update={"roster": {each: list(members.values()) for each in here.roster}})
     cast = Cast(members.values())
     table = tables(here, cast)[0]
     examine(here, league, table)
-    if learn is None:
-        learning.check(league.train)
-    able = frozenset(name for name, each in members.items() if learn or can_learn(each))
+    able = frozenset(name for name, each in members.items() if learn or check.can_learn(each))
     if not able:
         raise ScenarioError(f"{name}: no member can learn ({', '.join(members)}); enter local models with --agents")
     exam = league.exam
-    asked, examiners = examination(here, exam)
+    asked = papers(table.cell.params, exam.questions + exam.final, only=exam.families)
     judges = {name: cast.roles[name].identity for names in table.judges.values() for name in names or ()}
-    conditions = league.model_dump(mode="json", exclude={*FREE, "members"}, exclude_none=True)
+    conditions = league.model_dump(mode="json", exclude={*FREE, "members"})
     identities = {name: cast.roles[name].identity for name in members}
     return Plan(
         name=name,
@@ -86,66 +81,15 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
         table=table,
         papers=[replace(each, seeds=each.seeds[: exam.questions]) for each in asked],
         final=[replace(each, seeds=each.seeds[exam.questions :]) for each in asked],
-        examiners=examiners,
         learn=learn or learning.train,
         key=content_hash(["league", here.key(), conditions, identities, judges]),
     )
 
 
-def changes(scenario: Scenario, league: League) -> dict[str, object]:
-    """The league's own keys; ScenarioError for one that leads nowhere."""
-    for key in league.changes:
-        first = key.split(".")[0]
-        if first in ("league", "sweep", "scale", "expect"):
-            raise ScenarioError(f"league.changes: {key} cannot be changed; change what is played")
-    try:
-        scenario.at(league.changes)
-    except ValidationError as error:
-        raise ScenarioError(f"league.changes: {told(error)}") from error
-    return dict(league.changes)
-
-
-def can_learn(entry: Entry) -> bool:
-    """Whether the trainer can train it: a local model with an agent file."""
-    spec = member(entry).spec
-    return isinstance(entry, str) and isinstance(spec, LanguageSpec) and spec.backend != "openai"
-
-
-def examination(scenario: Scenario, exam: Exam) -> tuple[list[Paper], list[Entry]]:
-    """The papers, with the questions of all exams; and who sits in their matches, where they are matches."""
-    here = scenario.at(exam.changes or {})
-    cast = Cast()
-    table = tables(here, cast)[0]
-    asked = papers(table.cell.params, exam.questions + exam.final, only=exam.families)
-    if exam.metric is None:
-        return asked, []
-    others: dict[str, str] = {}
-    for role, names in table.judges.items():
-        if names is None:
-            raise ScenarioError(f"league.exam.metric: in an exam nobody is the rest; name who sits as {role} (judges)")
-        seats = table.cell.roles.get(role, [])
-        others |= {seat: names[n % len(names)] for n, seat in enumerate(seats)}
-    played = [in_matches(each, here.env, table.cell.params, exam.metric, others) for each in asked]
-    return played, [each for agents in here.judges.values() for each in agents]
-
-
 def examine(scenario: Scenario, league: League, table: Table) -> None:
-    """Refuse what could not be played or learnt from."""
-    builder: Builder = lookup(BUILDERS, "builder", league.pairs.builder)
-    builder.read(dict(league.pairs.params))
-    try:
-        Filters(**league.pairs.filters)
-    except ValidationError as error:
-        raise ScenarioError(
-            f"league.pairs.filters: {told(error)} (known: {', '.join(Filters.model_fields)})"
-        ) from error
+    """Refuse a table at which its members could not be seated."""
     if not table.rated:
         raise ScenarioError(f"none of the roster's roles ({', '.join(scenario.roster)}) has a seat: nobody can play")
-    if league.judge_weights != "equal" and (scenario.env != "arena" or table.cell.params.get("weights") == "equal"):
-        raise ScenarioError(f"league.{NEVER_WEIGHED.format(league.judge_weights)}")
-    forked = league.branch and league.branch.role
-    if forked and forked not in (*table.cell.roles, *table.cell.seats):
-        raise ScenarioError(f"league.branch.role: nobody sits as {forked!r} (roles: {', '.join(table.cell.roles)})")
     if league.opponents in ("tribe", "nearest", "random") and len(table.everybody) < 2:
         raise ScenarioError(
             f"league.opponents: {league.opponents} needs two members at least (got {len(table.everybody)})"

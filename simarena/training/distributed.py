@@ -102,7 +102,8 @@ class Reader(nn.Module):
     def forward(self, sequences: Sequence[Tokens], lse2: bool = False) -> tuple[list[Tensor], list[Tensor | None]]:
         """[T] log-probabilities of each sequence's own tokens, and where asked for their log-sums of squares [T]."""
         found = describe(self.model, pack(sequences, budget=self.budget), chunk=self.chunk, lse2=lse2)
-        return [each.logp for each in found], [each.lse2 for each in found]
+        # Copies: FSDP2 hangs its work on what a forward returns, and would lose it with a view that is written to.
+        return [each.logp.clone() for each in found], [each.lse2 for each in found]
 
 
 def sharded(reader: Reader, among: Ranks) -> Reader:

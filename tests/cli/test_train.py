@@ -51,6 +51,7 @@ def test_it_says_where_the_new_agent_is_and_how_to_seat_it(simarena: Call, given
     assert meta["pairs"]["file"].endswith("pairs.jsonl")
     assert len(Path("out/metrics.jsonl").read_text().splitlines()) == 2
     assert simarena("validate", f"{folder}.yaml").code == 0
+    assert said.err.count("\n") == len([line for line in said.err.splitlines() if line.startswith("step ")]) == 2
 
     again = simarena("train", "pairs.jsonl", "--agent", "ann.yaml", "--out", "out", *QUICK, "--set", "beta=0.2")
     assert again.out == said.out
@@ -100,34 +101,50 @@ def test_stages_go_on_from_one_another(simarena: Call, given: Any) -> None:
     assert first["arguments"]["params"]["beta"] > second["arguments"]["params"]["beta"]
 
 
+def test_a_training_can_be_looked_at_afterwards(simarena: Call, given: Any) -> None:
+    given()
+    more = ("--set", "epochs=15", "--set", "checkpoint_every=100", "--version", "1", "-q")
+    assert simarena("train", "pairs.jsonl", "--agent", "ann.yaml", "--out", "out", *QUICK, *more).code == 0
+    said = simarena("show", "out")
+    assert said.out.splitlines()[0] == "ann@1, dpo: step 30 of 30"
+    rows = [line.split() for line in said.out.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert [row[0] for row in rows][:2] == ["1", "2"]
+    assert rows[-1][0] == "30"
+    assert all(len(row) == 10 for row in rows)
+    found = simarena("show", "out", "--json").json
+    assert found["agent"] == "ann@1"
+    assert [each["step"] for each in found["metrics"]] == list(range(1, 31))
+
+
 @pytest.mark.slow
 def test_killed_and_called_again_it_ends_with_the_same_adapter(given: Any, tmp_path: Path) -> None:
     given(16)
     more = (*QUICK, "--set", "checkpoint_every=1", "--set", "epochs=3", "--version", "1")
 
-    def start(out: str) -> subprocess.Popen[str]:
-        words = ["train", "pairs.jsonl", "--agent", "ann.yaml", "--out", out, *more]
+    def start(*folders: str) -> subprocess.Popen[str]:
+        """The command in a process of its own; for several folders one after the other, as loading torch takes long."""
+        words = ["train", "pairs.jsonl", "--agent", "ann.yaml", *more, "--out"]
+        code = f"from simarena.cli import call; print([call([*{words}, out]) for out in {folders}])"
         return subprocess.Popen(
-            [sys.executable, "-c", "from simarena.cli import main; main()", *words],
+            [sys.executable, "-c", code],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             text=True,
         )
 
-    killed = start("killed")
-    assert killed.stderr is not None
-    for line in killed.stderr:
-        if line.startswith("step 5/"):
-            killed.send_signal(signal.SIGKILL)
-            break
-    killed.wait()
+    with start("killed") as killed:
+        assert killed.stderr is not None
+        for line in killed.stderr:
+            if line.startswith("step 5/"):
+                killed.send_signal(signal.SIGKILL)
+                break
     assert not (tmp_path / "killed" / "ann@1").exists()
-    for out in ("killed", "whole"):
-        again = start(out)
-        _, said = again.communicate()
-        assert again.returncode == 0, said
+    with start("killed", "whole") as again:
+        out, said = again.communicate()
+    assert out.splitlines()[-1:] == ["[0, 0]"], said
+    assert {line.split(" ")[0] for line in said.splitlines()} == {"step"}, said
     one, two = ((tmp_path / out / "ann@1" / "adapter_model.safetensors").read_bytes() for out in ("killed", "whole"))
     assert one == two
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
