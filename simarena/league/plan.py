@@ -12,12 +12,12 @@ from simarena import yamlfile
 from simarena.agents.members import Entry, member
 from simarena.casting import Cast
 from simarena.errors import ScenarioError
-from simarena.exams import Paper, papers
+from simarena.exams import Paper, in_matches, papers
 from simarena.identity import content_hash
 from simarena.league import check, learning
 from simarena.league.learning import Learn
 from simarena.league.matchmaking import Entrants, Rule, seated
-from simarena.league_spec import League
+from simarena.league_spec import Exam, League
 from simarena.scenario import Scenario
 from simarena.seating import Table
 from simarena.studies import tables
@@ -42,6 +42,8 @@ class Plan:
     """With the members on the roster."""
     papers: list[Paper]
     """Asked after each round."""
+    examiners: list[Entry]
+    """Who sits in the papers' matches beside the examinee."""
     final: list[Paper]
     """Asked before and after the league."""
     learn: Learn
@@ -68,9 +70,9 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
     if not able:
         raise ScenarioError(f"{name}: no member can learn ({', '.join(members)}); enter local models with --agents")
     exam = league.exam
-    asked = papers(table.cell.params, exam.questions + exam.final, only=exam.families)
+    asked, examiners = examination(here, exam)
     judges = {name: cast.roles[name].identity for names in table.judges.values() for name in names or ()}
-    conditions = league.model_dump(mode="json", exclude={*FREE, "members"})
+    conditions = league.model_dump(mode="json", exclude={*FREE, "members"}, exclude_none=True)
     identities = {name: cast.roles[name].identity for name in members}
     return Plan(
         name=name,
@@ -81,15 +83,37 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
         table=table,
         papers=[replace(each, seeds=each.seeds[: exam.questions]) for each in asked],
         final=[replace(each, seeds=each.seeds[exam.questions :]) for each in asked],
+        examiners=examiners,
         learn=learn or learning.train,
         key=content_hash(["league", here.key(), conditions, identities, judges]),
     )
+
+
+def examination(scenario: Scenario, exam: Exam) -> tuple[list[Paper], list[Entry]]:
+    """The papers, with the questions of all exams; and who sits in their matches, where they are matches."""
+    here = scenario.at(exam.changes or {})
+    cast = Cast()
+    table = tables(here, cast)[0]
+    asked = papers(table.cell.params, exam.questions + exam.final, only=exam.families)
+    if exam.metric is None:
+        return asked, []
+    others: dict[str, str] = {}
+    for role, names in table.judges.items():
+        if names is None:
+            raise ScenarioError(f"league.exam.metric: in an exam nobody is the rest; name who sits as {role} (judges)")
+        seats = table.cell.roles.get(role, [])
+        others |= {seat: names[n % len(names)] for n, seat in enumerate(seats)}
+    played = [in_matches(each, here.env, table.cell.params, exam.metric, others) for each in asked]
+    return played, [each for agents in here.judges.values() for each in agents]
 
 
 def examine(scenario: Scenario, league: League, table: Table) -> None:
     """Refuse a table at which its members could not be seated."""
     if not table.rated:
         raise ScenarioError(f"none of the roster's roles ({', '.join(scenario.roster)}) has a seat: nobody can play")
+    forked = league.branch and league.branch.role
+    if forked and forked not in (*table.cell.roles, *table.cell.seats):
+        raise ScenarioError(f"league.branch.role: nobody sits as {forked!r} (roles: {', '.join(table.cell.roles)})")
     if league.opponents in ("tribe", "nearest", "random") and len(table.everybody) < 2:
         raise ScenarioError(
             f"league.opponents: {league.opponents} needs two members at least (got {len(table.everybody)})"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simarena import seeds
+from simarena.branch import everywhere, spoken_by
 from simarena.casting import Cast
 from simarena.errors import StoreError
 from simarena.exams import Estimate, Marks, gain, overall
@@ -169,19 +170,18 @@ def played(plan: Plan, folder: Path, here: Path, number: int, state: State, sett
     """The round's matches, played; results in the order of the schedule, scores being the panel's margins."""
     cast = casting(plan, folder, state)
     batch = schedule(plan, number, state, cast)
-    asked = False
+    stages = iter(("matches", "forks"))
 
-    def once(run: Run) -> list[Match]:
-        """The matches that are missing; those that fail are not asked again at once."""
-        nonlocal asked
-        if asked:
-            return []
-        asked = True
-        statuses = run.statuses()
-        return [match for match in batch if statuses.get(match.id) != "done"]
+    def missing(run: Run) -> list[Match]:
+        """The matches that are missing, then the forks; those that fail are not asked again at once."""
+        for stage in stages:
+            found, statuses = forks(plan, run) if stage == "forks" else batch, run.statuses()
+            if left := [match for match in found if statuses.get(match.id) != "done"]:
+                return left
+        return []
 
     about = notes("league", plan.name, plan.scenario, f"{plan.key}/{number}")
-    report = execute(here / "play", about, cast, once, budget=budget_of(plan.scenario), settings=settings)
+    report = execute(here / "play", about, cast, missing, budget=budget_of(plan.scenario), settings=settings)
     if not report.complete:
         raise Unfinished(report)
     rated = plan.table.rated
@@ -189,6 +189,12 @@ def played(plan: Plan, folder: Path, here: Path, number: int, state: State, sett
     with open_run(here / "play") as run:
         rows = [run.result(match.id) for match in batch]
     return [result_of(light(row, graded), rated) for row in rows]
+
+
+def forks(plan: Plan, run: Run) -> list[Match]:
+    """The forks of the round's matches, where the league has any: all of them, so that they share every batch."""
+    how = plan.league.branch
+    return list(everywhere(run, spoken_by(how.role, how.phase), how.n, turns=how.turns)) if how else []
 
 
 def casting(plan: Plan, folder: Path, state: State) -> Cast:
