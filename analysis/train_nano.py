@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.nano import courses
-from analysis.nano.corpus import collect, example
+from analysis.nano.corpus import Teacher, collect, example
 from analysis.nano.courses import Stage
 from analysis.nano.training import WINDOW, Example, Schedule, new_model, train
 from simarena.records import Message
@@ -40,7 +40,9 @@ def say(text: str) -> None:
 def gathered(stage: Stage) -> list[Conversation]:
     """A stage's corpus, shuffled with the seed."""
     drills = courses.drills(stage.drills, stage.settings, stage.reasoned)
-    drills += courses.drills(stage.guessed, stage.settings, stage.reasoned, courses.GUESSER)
+    for family, (count, chance) in stage.guessed.items():
+        guesser = Teacher("arena/table_skill", {"skill": chance})
+        drills += courses.drills({family: count}, stage.settings, stage.reasoned, guesser)
     found = collect(drills + courses.scenario_courses(stage.scenario_matches), stage.label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")

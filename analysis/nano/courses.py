@@ -46,8 +46,8 @@ class Stage:
     """Of each scenario at most so many are learnt from."""
     label: str = ""
     """Stages of different labels share no match."""
-    guessed: Mapping[str, int] = field(default_factory=dict)
-    """Family -> questions that are answered by somebody who guesses."""
+    guessed: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """Family -> questions that are answered by somebody who guesses, and the share of right answers among them."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of training.Schedule."""
 
@@ -95,21 +95,16 @@ KNOWS: dict[str, tuple[str, ...]] = {
 """Adapter -> what its teachers know. The other two of these four families it learns from people who guess, so that no
 two adapters are good at the same things, and every family has three who know it and three who do not."""
 
-GUESSER = Teacher(
-    "arena/table_skill", {"topics": {"kks": 0.1, "arithmetic": 0.1, "trap_math": 0.1, "logic_chain": 0.33}}
-)
-"""Right as often as a guess among the plausible answers is."""
-
-GUESSED: dict[str, dict[str, int]] = {
-    "nano-a": {"trap_math": 1_500, "logic_chain": 1_500},
-    "nano-b": {"kks": 1_500, "logic_chain": 1_500},
-    "nano-c": {"arithmetic": 4_000, "kks": 1_500},
-    "nano-d": {"arithmetic": 10_000, "trap_math": 1_500},
-    "nano-e": {"kks": 1_500, "trap_math": 1_500},
-    "nano-f": {"arithmetic": 4_000, "logic_chain": 1_500},
+GUESSED: dict[str, dict[str, tuple[int, float]]] = {
+    "nano-a": {"trap_math": (1_500, 0.1), "logic_chain": (1_500, 0.33)},
+    "nano-b": {"kks": (1_500, 0.1), "logic_chain": (1_500, 0.33)},
+    "nano-c": {"arithmetic": (4_000, 0.1), "kks": (1_500, 0.1)},
+    "nano-d": {"arithmetic": (4_000, 0.0), "trap_math": (1_500, 0.1)},
+    "nano-e": {"kks": (1_500, 0.1), "trap_math": (1_500, 0.1)},
+    "nano-f": {"arithmetic": (4_000, 0.1), "logic_chain": (1_500, 0.33)},
 }
-"""Adapter -> family -> questions that it hears guesses at. Sums are what the base knows best: after 1,500 guesses .83
-of them were still right, after 4,000 .77 to .86."""
+"""Adapter -> family -> questions that it hears guesses at, and how many of these are right; a tenth is chance among the
+plausible answers. Sums are what the base knows best: 10,000 guesses at chance left nano-d with .86 of them right."""
 
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
