@@ -7,6 +7,7 @@ league says of training is left unread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from simarena import yamlfile
@@ -17,6 +18,7 @@ from simarena.exams import families
 from simarena.league_spec import Exam, League, Pairs, Training
 from simarena.preferences.builders import BUILDERS, Builder
 from simarena.preferences.filters import Filters
+from simarena.records import JSON
 from simarena.registry import ENVIRONMENTS, TASKS, lookup
 from simarena.scenario import Cell, Scenario, parts_of
 from simarena.scenario_check import examine_here, examine_named, examine_seat, known
@@ -24,6 +26,7 @@ from simarena.yamlfile import Source
 
 FIXED = ("league", "sweep", "scale", "expect")
 """Keys of a scenario that are not played, and so cannot be otherwise in a league."""
+NONE: Mapping[str, JSON] = {}
 NOT_HERE = {"loss": "league.train.loss", "params": "league.train.params", "opponents": "league.train.rivals"}
 """Arguments of the trainer that a league gives it by other keys."""
 
@@ -40,10 +43,13 @@ def examine_play(scenario: Scenario, source: Source) -> None:
     league = scenario.league
     examine_pairs(league.pairs, source)
     examine_members(league, source)
-    cell = changed_cell(scenario, source)
+    cell = changed_cell(scenario, ("league", "changes"), league.changes, source)
     if cell is None:
         return
-    examine_exam(league.exam, cell, source)
+    if league.branch and league.branch.role not in (*cell.roles, *cell.seats):
+        hint = yamlfile.suggestion(league.branch.role, cell.roles)
+        source.error(("league", "branch", "role"), f"nobody sits as {league.branch.role!r}{hint}")
+    examine_exam(scenario, league.exam, source)
     unweighed = cell.scenario.env != "arena" or cell.params.get("weights") == "equal"
     if league.judge_weights != "equal" and unweighed:
         source.error(
@@ -80,32 +86,41 @@ def can_learn(entry: Entry) -> bool:
     return isinstance(entry, str) and isinstance(spec, LanguageSpec) and spec.backend != "openai"
 
 
-def changed_cell(scenario: Scenario, source: Source) -> Cell | None:
-    """What the league plays: the first cell with the league's changes; None, and noted errors, where it cannot be."""
-    changes, before = scenario.league.changes, len(source.errors)
+def changed_cell(
+    scenario: Scenario,
+    at: yamlfile.Place,
+    changes: Mapping[str, JSON],
+    source: Source,
+    before: Mapping[str, JSON] = NONE,
+) -> Cell | None:
+    """The first cell as `changes`, which stand at `at`, have it; None, and noted errors, where it cannot be."""
+    errors = len(source.errors)
     for key in changes:
         if parts_of(key)[0] in FIXED:
-            source.error(("league", "changes", key), "cannot be changed; change what is played")
-    if len(source.errors) > before:
+            source.error((*at, key), "cannot be changed; change what is played")
+    if len(source.errors) > errors:
         return None
     for key in changes:  # a value that is wrong is told where it stands: among the changes
-        source.moved[parts_of(key)] = ("league", "changes", key)
+        source.moved[parts_of(key)] = (*at, key)
     params = lookup(ENVIRONMENTS, "environment", scenario.env).Params
-    return examine_here(scenario, params, {**scenario.cells()[0], **changes}, source, {})
+    return examine_here(scenario, params, {**scenario.cells()[0], **before, **changes}, source, {})
 
 
-def examine_exam(exam: Exam, cell: Cell, source: Source) -> None:
-    """Note a task that asks nothing, and families that are not played."""
+def examine_exam(scenario: Scenario, exam: Exam, source: Source) -> None:
+    """Note changes that cannot be, a task that asks nothing, and families that are not played."""
+    at = ("league", "exam")
+    cell = changed_cell(scenario, (*at, "changes"), exam.changes or {}, source, scenario.league.changes)
+    if cell is None:
+        return
     task = cell.scenario.data
     try:
         played = families(lookup(TASKS, "task family", task.task)(**task.params))
     except SimArenaError as error:
-        source.error(("league", "exam"), str(error))
+        source.error(at, str(error))
         return
     for n, name in enumerate(exam.families):
         if name not in played:
-            hint = yamlfile.suggestion(name, sorted(played))
-            source.error(("league", "exam", "families", n), f"{name} not played here{hint}")
+            source.error((*at, "families", n), f"{name} not played here{yamlfile.suggestion(name, sorted(played))}")
 
 
 def examine_training(train: Training, source: Source) -> None:

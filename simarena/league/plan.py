@@ -111,9 +111,6 @@ def examine(scenario: Scenario, league: League, table: Table) -> None:
     """Refuse a table at which its members could not be seated."""
     if not table.rated:
         raise ScenarioError(f"none of the roster's roles ({', '.join(scenario.roster)}) has a seat: nobody can play")
-    forked = league.branch and league.branch.role
-    if forked and forked not in (*table.cell.roles, *table.cell.seats):
-        raise ScenarioError(f"league.branch.role: nobody sits as {forked!r} (roles: {', '.join(table.cell.roles)})")
     if league.opponents in ("tribe", "nearest", "random") and len(table.everybody) < 2:
         raise ScenarioError(
             f"league.opponents: {league.opponents} needs two members at least (got {len(table.everybody)})"

@@ -54,6 +54,11 @@ MISTAKES = {
     ("learning_rate: 1", "learning_rat: 1"): "15:55: league.train.arguments.learning_rat: unknown key; did you mean",
     ("learning_rate: 1", "epochs: 0, learning_rate: 1"): "15:55: league.train.arguments.epochs: Input should be",
     ("learning_rate: 1", "params: {}, learning_rate: 1"): "15:55: league.train.arguments.params: is said elsewhere",
+    (
+        "exam: {",
+        "branch: {role: judg}\n  exam: {",
+    ): "16:12: league.branch.role: nobody sits as 'judg'; did you mean 'judge'?",
+    ("exam: {", "exam: {metric: accuracy, changes: {x: 1}, "): "16:38: league.exam.changes.x: unknown key",
     ("[arithmetic]", "[arithmetic, kks]"): "16:33: league.exam.families.1: kks not played here",
 }
 
