@@ -117,6 +117,7 @@ def test_a_training_can_be_looked_at_afterwards(simarena: Call, given: Any) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten seconds of work, in processes that a busy machine may starve
 def test_killed_and_called_again_it_ends_with_the_same_adapter(given: Any, tmp_path: Path) -> None:
     given(16)
     more = (*QUICK, "--set", "checkpoint_every=1", "--set", "epochs=3", "--version", "1")

@@ -46,6 +46,7 @@ def by_two(agent: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten seconds of work, in processes that a busy machine may starve
 def test_two_ranks_equal_one(tiny: Tiny, tmp_path: Path) -> None:
     """13 pairs in steps of 5: the ranks' shares are uneven, and so is the number of their micro-batches."""
     agent = tmp_path / "ann.yaml"
