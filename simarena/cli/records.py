@@ -140,6 +140,9 @@ def branch(
     bad: Annotated[
         bool, typer.Option("--bad", help="With --every: only each seat's first turn that was unusable or wrong.")
     ] = False,
+    turns: Annotated[
+        int, typer.Option(min=0, help="With --every: a fork ends after so many turns of its own; 0: at its end.")
+    ] = 0,
     concurrency: Concurrency = 64,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -153,7 +156,7 @@ def branch(
         raise typer.BadParameter("give either MATCH and TURN, or --every ROLE")
     with open_run(run) as opened:
         parent = opened.find(match) if match else ""
-        forks = branches(opened, parent, turn or 0, n) if match else forks_of(opened, every, phase, bad, n)
+        forks = branches(opened, parent, turn or 0, n) if match else forks_of(opened, every, phase, bad, n, turns)
         if not forks:
             output.note(f"{run} holds no such turn of {every!r} to fork at")
             raise typer.Exit(1)
@@ -174,16 +177,18 @@ def branch(
     finish(report, run, family[-1].match.id, as_json)
 
 
-def forks_of(run: Run, role: str, phase: str, bad: bool, n: int) -> list[Match]:
+def forks_of(run: Run, role: str, phase: str, bad: bool, n: int, turns: int) -> list[Match]:
     """Forks of every match of a run at the turns of a role."""
     from simarena.branch import everywhere, spoken_by
 
     said = spoken_by(role, phase)
     if not bad:
-        return list(everywhere(run, said, n))
+        return list(everywhere(run, said, n, turns=turns))
     from simarena.preferences.rules import wrong
 
-    return list(everywhere(run, lambda record, turn: said(record, turn) and wrong(record, turn), n, first=True))
+    return list(
+        everywhere(run, lambda record, turn: said(record, turn) and wrong(record, turn), n, first=True, turns=turns)
+    )
 
 
 def compare_forks(family: list[Result]) -> None:
