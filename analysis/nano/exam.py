@@ -90,9 +90,9 @@ def unreadable(trajectories: Iterable[Trajectory]) -> Iterator[str]:
 def duel_casts(
     tribe: Sequence[Agent], family: str, size: int, judging: str
 ) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Agent], int]]:
-    """Duels over held-out questions: every pair in turn, all others judge."""
+    """Duels over held-out questions: every pair in turn, all others judge, the reason with the answer."""
     pairs = list(itertools.permutations(tribe, 2))
-    params = {"task": family, "task_params": FAMILIES[family], "m": len(tribe), "judging": judging}
+    params = {"task": family, "task_params": FAMILIES[family], "m": len(tribe), "judging": judging, "weigh": "reply"}
     for number, seed in enumerate(exam_seeds(family, size)):
         first, second = pairs[number * 7 % len(pairs)]
         judges = [agent for agent in tribe if agent not in (first, second)]
