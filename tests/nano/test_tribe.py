@@ -98,6 +98,8 @@ def test_every_artifact_says_what_made_it_and_all_stay_small():
         folder = NANO / name.removeprefix("nano-")
         meta = json.loads((folder / "meta.json").read_text())
         assert meta["name"] == name
-        assert {"parent", "data", "args", "commit", "held_out"} <= set(meta)
+        assert {"parent", "held_out"} <= set(meta)
+        for made in meta.get("stages", [meta]):
+            assert {"data", "args", "commit", "seconds"} <= set(made)
         assert not [p for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pkl")]
     assert sum(p.stat().st_size for p in Path(NANO).rglob("*") if p.is_file()) < 30e6
