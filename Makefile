@@ -17,9 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(STAMP)  ## a tournament of the six nano language models, rated
+demo: $(STAMP)  ## six nano language models meet in a tournament, then learn from their combats in a league
 	$(BIN)/simarena tournament arena/sparta_combat --scale demo \
 		--agents nano-a nano-b nano-c nano-d nano-e nano-f --out runs/demo
+	$(BIN)/simarena league arena/sparta_combat --scale demo --out runs/demo-league
 
 test: $(STAMP)  ## every test, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -q
