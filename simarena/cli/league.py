@@ -189,7 +189,7 @@ def check(expected: Check, found: Played) -> dict[str, Any]:
     value = found.measure(expected.measure)
     low, high = expected.min, expected.max
     passed = value is not None and (low is None or value >= low) and (high is None or value <= high)
-    ends = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
+    ends = [f"{words} {end:g}" for words, end in (("at least", low), ("at most", high)) if end is not None]
     return {
         "measure": expected.measure,
         "value": value,
