@@ -30,6 +30,23 @@ DRILLS: dict[str, tuple[dict[str, Any], ...]] = {
 EXAMINED = {family: (setting,) for family, setting in FAMILIES.items()}
 """The examined settings alone."""
 
+STEPS: dict[str, tuple[dict[str, Any], ...]] = {
+    **EXAMINED,
+    "logic_chain": (
+        {"length": 1, "distractors": 1},
+        {"length": 2, "distractors": 0},
+        {"length": 2, "distractors": 1},
+        {"length": 2, "distractors": 1},
+    ),
+    "story": (
+        {"sentences": 6, "people": 2},
+        {"sentences": 6, "people": 3},
+        {"sentences": 8, "people": 4},
+        {"sentences": 8, "people": 4},
+    ),
+}
+"""Chains and stories from short to examined length: whose sentence it is that counts is learnt on short ones first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -74,8 +91,18 @@ STAGES = (
         scenario_tokens=175_000,
         schedule={"batch_tokens": 8_000, "learning_rate": 1e-3, "muon": 0.01},
     ),
+    Stage(
+        label="fourth/",
+        drills={"kks": 18_000, "arithmetic": 8_000, "trap_math": 6_000, "logic_chain": 100_000, "story": 84_000},
+        settings=STEPS,
+        reasoned=0.75,
+        scenario_matches=200,
+        scenario_tokens=100_000,
+        schedule={"batch_tokens": 8_000, "learning_rate": 1e-3, "muon": 0.01, "alike": 128},
+    ),
 )
-"""What the base model goes through: first the forms of all replies, then puzzles, then chains, stories and sums."""
+"""What the base model goes through: first the forms of all replies, then puzzles, then chains, stories and sums, and
+chains and stories once more, in batches that hold all families."""
 
 KNOWING = Teacher("arena/table_skill", {"skill": 1.0})
 GUESSING = Teacher("arena/table_skill", {"skill": 0.4}, learn=False)

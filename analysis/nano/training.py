@@ -39,6 +39,8 @@ class Schedule:
     muon: float = 0.0
     """Learning rate of Muon for the hidden matrices; 0: AdamW for all."""
     weight_decay: float = 0.05
+    alike: int = 1
+    """Lengths up to the same multiple of this are put in one batch; 1 wastes least, 128 mixes all families of drills."""
     clip: float = 1.0
     seed: int = 0
 
@@ -70,7 +72,7 @@ def batches(data: Sequence[Example], schedule: Schedule) -> Iterator[list[Exampl
         order = list(range(len(data)))
         rng.shuffle(order)
         for start in range(0, len(order), 4096):
-            pool = sorted(order[start : start + 4096], key=lambda i: len(data[i].ids))
+            pool = sorted(order[start : start + 4096], key=lambda i: rounded(len(data[i].ids), schedule.alike))
             groups = list(cut(pool, data, schedule.batch_tokens))
             rng.shuffle(groups)
             for group in groups:
@@ -83,10 +85,12 @@ def batches(data: Sequence[Example], schedule: Schedule) -> Iterator[list[Exampl
 def cut(pool: Sequence[int], data: Sequence[Example], budget: int) -> Iterator[list[int]]:
     """Consecutive places of `pool`, sorted by length, as many to a group as fit the budget when padded."""
     group: list[int] = []
+    longest = 0
     for place in pool:
-        if group and rounded(len(data[place].ids)) * (len(group) + 1) > budget:
+        longest = max(longest, rounded(len(data[place].ids)))
+        if group and longest * (len(group) + 1) > budget:
             yield group
-            group = []
+            group, longest = [], rounded(len(data[place].ids))
         group.append(place)
     if group:
         yield group
