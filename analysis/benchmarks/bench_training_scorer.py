@@ -2,8 +2,9 @@
 
 First, eight-turn debates with one alternative per own turn, forward and backward on a Llama of the nano size: packed as
 tries, and one by one as padded batches of the same number of pairs. Wall and CPU time, in turn: the machine may be
-shared. Then one layer with a vocabulary of 150,000 at growing lengths, each in a process of its own: how much more
-memory a step takes than the model alone, with our chunks and with whole logits.
+shared. Then one layer at growing lengths, each in a process of its own: how much more memory a step takes than the model
+alone, with vocabularies of 150,000 and of 1,000. What is left when the second is taken from the first is what logits
+cost; beside it the same with whole logits.
 Usage: python analysis/benchmarks/bench_training_scorer.py [debates]
 """
 
@@ -25,7 +26,7 @@ from simarena.training.trie import Sequence, pack, saved
 TURNS, SAID, HEARD, PROMPT = 8, 24, 24, 48
 """Own turns, tokens of each, tokens of others before each, tokens of the rules."""
 
-VOCABULARY = 150_000
+VOCABULARY, SMALL = 150_000, 1_000
 CHUNK = 256
 LENGTHS = (512, 2048, 8192)
 WHOLE = 2048
@@ -103,15 +104,15 @@ def resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def step(length: int, whole: bool) -> None:
+def step(length: int, vocabulary: int, whole: bool) -> None:
     """One step of one layer with a frozen head; prints how many MB it needed on top of the model."""
-    shape = {"vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    shape = {"vocab_size": vocabulary, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
     heads = {"num_attention_heads": 1, "max_position_embeddings": length, "tie_word_embeddings": False}
     model = LlamaForCausalLM(LlamaConfig(**shape, **heads))
     model.lm_head.requires_grad_(False)
     model.model.embed_tokens.requires_grad_(False)
     draw = random.Random(0)
-    ids = tuple(draw.randrange(VOCABULARY) for _ in range(length))
+    ids = tuple(draw.randrange(vocabulary) for _ in range(length))
     packed_row = pack([Sequence(ids, (False,) + (True,) * (length - 1))], budget=length)
     before = resident_mb()
     if whole:
@@ -122,26 +123,37 @@ def step(length: int, whole: bool) -> None:
     print(f"{resident_mb() - before:.0f}")
 
 
-def measured(length: int, way: str) -> float:
+def measured(length: int, vocabulary: int, way: str = "chunks") -> float:
     """MB that a step takes, in a process of its own."""
-    command = [sys.executable, __file__, "--step", str(length), way]
+    command = [sys.executable, __file__, "--step", str(length), str(vocabulary), way]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def grow() -> None:
+    """Memory at growing lengths."""
+    print(
+        f"one layer, memory on top of the model; a chunk of {CHUNK} is {CHUNK * VOCABULARY * 4 / 1e6:.0f} MB of logits"
+    )
+    first = 0.0
+    for length in LENGTHS:
+        large, small = measured(length, VOCABULARY), measured(length, SMALL)
+        first = first or large - small
+        whole = f"{measured(length, VOCABULARY, 'whole'):,.0f} MB" if length <= WHOLE else "not tried"
+        print(
+            f"{length:>5,} tokens: {large:.0f} MB with a vocabulary of {VOCABULARY:,}, {small:.0f} MB with {SMALL:,}: "
+            f"logits {large - small:.0f} MB ({large - small - first:+.0f} since {LENGTHS[0]}; target: no growth "
+            f"beyond the chunk); whole logits: {whole}"
+        )
 
 
 def main() -> None:
     """Print both."""
     compare(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-    logits = CHUNK * VOCABULARY * 4 / 1e6
-    for length in LENGTHS:
-        theirs = f"whole logits {measured(length, 'whole'):,.0f} MB" if length <= WHOLE else "whole logits not tried"
-        print(
-            f"vocabulary {VOCABULARY:,}, {length:>5,} tokens: {measured(length, 'chunks'):,.0f} MB on top of the model "
-            f"(a chunk of {CHUNK} is {logits:.0f} MB of logits), {theirs}; target: no growth beyond the chunk"
-        )
+    grow()
 
 
 if __name__ == "__main__":
     if "--step" in sys.argv:
-        step(int(sys.argv[2]), sys.argv[3] == "whole")
+        step(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "whole")
     else:
         main()

@@ -98,7 +98,7 @@ STAGES = (
         reasoned=0.75,
         scenario_matches=200,
         scenario_tokens=100_000,
-        schedule={"batch_tokens": 8_000, "learning_rate": 1e-3, "muon": 0.01, "alike": 128},
+        schedule={"batch_tokens": 8_000, "learning_rate": 5e-4, "muon": 0.004, "alike": 128, "workers": 2},
     ),
 )
 """What the base model goes through: first the forms of all replies, then puzzles, then chains, stories and sums, and

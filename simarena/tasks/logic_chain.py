@@ -86,10 +86,11 @@ class LogicChain(ChoiceFamily):
         letters = random.sample(ascii_uppercase, p.length + 1 + p.distractors)
         chain = _chain(random, letters[: p.length + 1], answer, p.negation)
         rules = [Rule(*link) for link in pairwise(chain)]
+        reached = len(rules)
         if answer == "unknown":
             # One link is turned round: the usual mistake is to read it the other way all the same.
-            broken = random.randrange(len(rules))
-            rules[broken] = Rule(rules[broken].then, rules[broken].given)
+            reached = random.randrange(len(rules))
+            rules[reached] = Rule(rules[reached].then, rules[reached].given)
         fact, asked = chain[0], chain[-1].letter
         rules += _distractors(random, chain, letters[p.length + 1 :], p.negation)
         if p.shuffled:
@@ -104,7 +105,7 @@ class LogicChain(ChoiceFamily):
             "fact": str(fact),
             "asked": asked,
         }
-        truth = {"answer": answer, "reason": _reason(chain, answer)}
+        truth = {"answer": answer, "reason": _reason(chain, reached)}
         return Task(family=self.name, seed=seed, public=public, structure=structure, truth=truth)
 
 
@@ -183,7 +184,8 @@ def _fact(fact: Literal) -> str:
     return f"{fact.letter} is {'true' if fact.holds else 'false'}."
 
 
-def _reason(chain: list[Literal], answer: str) -> str:
-    if answer == "unknown":
-        return f"Neither {chain[-1].letter} nor not {chain[-1].letter} follows."
-    return f"{chain[0]}, so {listed(list(map(str, chain[1:])))}."
+def _reason(chain: list[Literal], reached: int) -> str:
+    """From the fact, rule by rule, as far as they lead: link number `reached` of the chain."""
+    steps = [str(literal) for literal in chain[1 : reached + 1]]
+    said = f"{chain[0]}, so {listed(steps)}" if steps else str(chain[0])
+    return f"{said}." if reached == len(chain) - 1 else f"{said}, and that says nothing of {chain[-1].letter}."

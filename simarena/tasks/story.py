@@ -117,6 +117,11 @@ class Fact(NamedTuple):
     what: str
     sentence: str
 
+    @property
+    def plainly(self) -> str:
+        """The fact in its attribute's first wording, whichever the story uses."""
+        return ATTRIBUTES[self.attribute].told[0].format(who=self.who, what=self.what)
+
 
 class Story(ChoiceFamily):
     """A question about a story that only the debaters have read."""
@@ -156,7 +161,7 @@ class Story(ChoiceFamily):
         }
         truth = {
             "answer": asked.what,
-            "reason": " ".join(sentences[i] for i in support),
+            "reason": " ".join(facts[i].plainly for i in support),
             "facts": [[fact.who, fact.attribute, fact.what] for fact in facts],
             "support": support,
         }
