@@ -6,6 +6,10 @@ from typing import Protocol
 
 from simarena.records import Completion, Request
 
+DIGITS = 6
+"""Log-probabilities are recorded rounded to so many digits after the point, whoever gives them, so that records of one
+play are the same: below that, results of float32 depend on the shapes of the products."""
+
 
 class Backend(Protocol):
     """Answers requests. Raises RequestFailed where one cannot be answered, RunFailed where none can any more."""

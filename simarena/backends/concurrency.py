@@ -1,4 +1,4 @@
-"""How many requests an endpoint gets at once, and when it gets none.
+"""How many requests an endpoint gets at once, and when it gets none; and several things asked at once.
 
 Two small machines without clock, network or random numbers: a limiter that finds an endpoint's capacity, and a breaker
 that leaves a failing endpoint alone. Times are passed in, in seconds of the caller's clock. For one event loop.
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CUT = 0.5
 """Share of the limit that is left after a rate-limit episode (as in TCP Reno, RFC 5681)."""
@@ -136,3 +140,13 @@ class Breaker:
             return  # late news from requests sent before it opened changes nothing
         self.opened += 1
         self._try_at = now + self.pause
+
+
+async def gathered(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; where one fails, the others are given up."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -78,7 +78,7 @@ def storm(seed: int, faults: Sequence[Fault], share: float, most: int = 3) -> Pl
 
 def identity_of(body: Mapping[str, JSON]) -> str:
     """The same for one question however it is put: its prompt and model, not the fields around them."""
-    told = [body.get("model"), body.get("messages"), body.get("prompt")]
+    told = [body.get(name) for name in ("model", "messages", "prompt", "token_ids")]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -125,6 +125,7 @@ class FaultServer:
         app.router.add_post("/v1/chat/completions", self._serve)
         app.router.add_post("/v1/completions", self._serve)
         app.router.add_post("/tokenize", self._serve)
+        app.router.add_post("/inference/v1/generate", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2048)
@@ -212,6 +213,8 @@ class FaultServer:
             return _error(400, f"Unrecognized request arguments supplied: {', '.join(unknown)}")
         if path == "/tokenize":
             return web.json_response({"tokens": tokens_of(body)}) if self.manner == "vllm" else _error(404, "Not Found")
+        if path == "/inference/v1/generate":
+            return web.json_response(cached_answer(body)) if self.manner == "vllm" else _error(404, "Not Found")
         if path == "/v1/completions":
             return web.json_response(score_answer(body, self.manner))
         finish = fault.kind if fault.kind in ("length", "refusal") else "stop"
@@ -242,6 +245,16 @@ def tokens_of(body: Mapping[str, JSON]) -> list[int]:
     if "messages" not in body:
         return list(str(body["prompt"]).encode())
     return list("".join(f"[{part['role']}]{part['content']}" for part in body["messages"]).encode() + b"[assistant]")
+
+
+def cached_answer(body: Mapping[str, JSON]) -> dict[str, JSON]:
+    """An answer of /inference/v1/generate: 16 tokens come from the cache, and what is said of them is void."""
+    ids = body["token_ids"]
+    known = min(16, len(ids) - 1)
+    void = {"-7": {"logprob": 1e-41, "rank": 0}}
+    listed = [None, *(void for _ in ids[1:known]), *({str(t): {"logprob": fake_logprob(t)}} for t in ids[known:])]
+    usage = {"prompt_tokens": len(ids), "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": known}}
+    return {"model": body["model"], "prompt_logprobs": listed, "usage": usage}
 
 
 def score_answer(body: Mapping[str, JSON], manner: Manner) -> dict[str, JSON]:

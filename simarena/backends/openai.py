@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from simarena.backends import openai_score as scoring
 from simarena.backends import openai_wire as wire
+from simarena.backends.concurrency import gathered
 from simarena.backends.openai_options import OpenAIOptions, Secrets
 from simarena.errors import MissingExtra, RequestFailed, ScenarioError
 from simarena.records import Completion, Request
@@ -49,6 +50,8 @@ class OpenAIBackend:
         self._tokens: dict[tuple[str, str], scoring.Ids] = {}
         self._echo = False
         """Whether this server scores by the field of that name."""
+        self._tokens_in = True
+        """Whether this server may take token ids as they are, and so score behind its cache."""
 
     async def generate(self, request: Request) -> Completion:
         """Answer `request`, or score its continuations. Raises RequestFailed or RunFailed."""
@@ -77,6 +80,8 @@ class OpenAIBackend:
         if isinstance(prompt, Completion):
             return prompt
         parts = [await self._continuation(request, text) for text in request.score]
+        if self._tokens_in and (cached := await self._score_cached(request, prompt, parts)):
+            return cached
         why = ""
         for echo in (True,) if self._echo else (False, True):
             found = await self.client.ask(request.key, _scores(request, prompt, parts, echo=echo))
@@ -85,6 +90,19 @@ class OpenAIBackend:
                 return found
             why = why or found
         raise self._no_scores(why)
+
+    async def _score_cached(self, request: Request, prompt: scoring.Ids, parts: list[scoring.Ids]) -> Completion | None:
+        """Each continuation behind what the server's prefix cache knows of the prompt; None: not here, or not now."""
+
+        async def one(ids: scoring.Ids) -> scoring.Seen | Completion | str:
+            return await self.client.ask(request.key, _cached(request, prompt, ids)) if ids else (0.0, 0)
+
+        found = await gathered([one(ids) for ids in parts])
+        self._tokens_in = NEVER not in found
+        seen = [each for each in found if isinstance(each, tuple)]
+        if len(seen) == len(found):
+            return scoring.scored(request, prompt, parts, seen)
+        return next((each for each in found if isinstance(each, Completion)), None)
 
     async def _continuation(self, request: Request, text: str) -> scoring.Ids:
         known = (wire.served_model(request), text)
@@ -114,6 +132,25 @@ class OpenAIBackend:
             f"{self.options.urls[0]} does not score given continuations ({why}); let this agent judge by options or "
             f"pointwise, or give it a vLLM server or the transformers backend"
         )
+
+
+NEVER, NOT_NOW = "never", "not now"
+"""A server does not take token ids; it did not tell of a continuation this time."""
+
+
+def _cached(request: Request, prompt: scoring.Ids, ids: scoring.Ids) -> wire.Exchange[scoring.Seen | Completion | str]:
+    def instead(error: wire.ServerError) -> Completion | str | None:
+        if error.status in (403, 404, 405, 501):
+            return NEVER
+        # 500: vLLM 0.32 leaves what it found in its cache unwritten, and what stood there may be no number
+        return _typed(error) or (NOT_NOW if error.status in (400, 422, 500) else None)
+
+    return wire.Exchange(
+        "//inference/v1/generate",
+        body=lambda _: scoring.cached_body(request, prompt, ids),
+        read=lambda body, _: scoring.read_cached(body, prompt, ids) or NOT_NOW,
+        instead=instead,
+    )
 
 
 def _scores(

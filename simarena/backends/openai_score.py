@@ -1,17 +1,21 @@
 """Scoring of given continuations over HTTP, as data: bodies out, log-probabilities in. Pure; knows no connection.
 
 vLLM tokenises prompt and continuation apart (`/tokenize`, at the server's root), so that a continuation's tokens do not
-depend on what stands before it; then `/completions` reads them as one prompt and returns the log-probability of each.
+depend on what stands before it. Then either its `/inference/v1/generate` reads each continuation behind what its prefix
+cache knows of the prompt, where the server offers that, or `/completions` reads all of it anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simarena.backends.openai_wire import Unreadable, all_ints, messages_of, read_object, served_model
+from simarena.backends.base import DIGITS
+from simarena.backends.openai_wire import Unreadable, all_ints, messages_of, read_object, served_model, usage_of
 from simarena.records import JSON, Completion, Request, Usage
 
 Ids = tuple[int, ...]
+Seen = tuple[float, int]
+"""Log-probability of a continuation, and how many tokens of prompt and continuation were in the server's cache."""
 
 
 def prompt_body(request: Request) -> dict[str, JSON]:
@@ -30,6 +34,39 @@ def read_tokens(body: bytes) -> Ids:
     if not isinstance(tokens, list) or not all_ints(tokens):
         raise Unreadable("the answer holds no list of tokens")
     return tuple(tokens)
+
+
+def cached_body(request: Request, prompt: Ids, ids: Ids) -> dict[str, JSON]:
+    """The body of POST /inference/v1/generate that reads one continuation and lets the prompt come from the cache."""
+    params = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
+    return {
+        "model": served_model(request),
+        "token_ids": [*prompt, *ids],
+        "sampling_params": params | {"skip_reading_prefix_cache": False},
+    }
+
+
+def read_cached(body: bytes, prompt: Ids, ids: Ids) -> Seen | None:
+    """What the answer to `cached_body` says of `ids`; None where the cache reached into them: those it leaves out."""
+    answer = read_object(body)
+    listed, cached = answer.get("prompt_logprobs"), usage_of(answer.get("usage")).cached
+    if not isinstance(listed, list) or len(listed) != len(prompt) + len(ids) or cached >= len(prompt):
+        return None
+    found = [_of(entry, token) for entry, token in zip(listed[len(prompt) :], ids, strict=True)]
+    if any(type(value) not in (int, float) for value in found):
+        return None
+    return float(sum(found)), cached
+
+
+def scored(request: Request, prompt: Ids, continuations: Sequence[Ids], found: Sequence[Seen]) -> Completion:
+    """The completion of several continuations, each read by itself."""
+    sums = tuple((round(total, DIGITS), len(ids)) for (total, _), ids in zip(found, continuations, strict=True))
+    usage = Usage(prompt=_sent(prompt, continuations), cached=sum(cached for _, cached in found))
+    return Completion(text="", scores=sums, prompt_ids=prompt, usage=usage, version=served_model(request))
+
+
+def _sent(prompt: Ids, continuations: Sequence[Ids]) -> int:
+    return sum(len(prompt) + len(ids) for ids in continuations)
 
 
 def score_body(request: Request, prompt: Ids, continuations: Sequence[Ids], *, echo: bool) -> dict[str, JSON]:
@@ -57,10 +94,10 @@ def read_scores(body: bytes, prompt: Ids, continuations: Sequence[Ids]) -> Compl
         found = _prompt_logprobs(choice, (*prompt, *ids))
         if found is None:
             return None
-        scores.append((float(sum(found[len(prompt) :])), len(ids)))
-    sent = sum(len(prompt) + len(ids) for ids in continuations)
+        scores.append((round(float(sum(found[len(prompt) :])), DIGITS), len(ids)))
+    usage = Usage(prompt=_sent(prompt, continuations), cached=usage_of(answer.get("usage")).cached)
     version = str(answer.get("model") or "")
-    return Completion(text="", scores=tuple(scores), prompt_ids=prompt, usage=Usage(prompt=sent), version=version)
+    return Completion(text="", scores=tuple(scores), prompt_ids=prompt, usage=usage, version=version)
 
 
 def _index(choice: JSON) -> int:

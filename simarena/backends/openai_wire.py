@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from simarena.backends.base import DIGITS
 from simarena.backends.openai_options import OpenAIOptions
 from simarena.records import JSON, Completion, Request, Usage
 
@@ -246,7 +247,7 @@ def read_chat(body: bytes, held: Held) -> Completion:
         prompt_ids=_ids(answer.get("prompt_token_ids", choice.get("prompt_token_ids"))),
         ids=ids,
         logprobs=logprobs,
-        usage=_usage(answer.get("usage"), ids),
+        usage=usage_of(answer.get("usage"), ids),
         version=_version(answer),
         how=held,
     )
@@ -315,12 +316,13 @@ def _logprobs(value: JSON) -> tuple[float, ...] | None:
     if not isinstance(content, list):
         return None
     try:
-        return tuple(float(token["logprob"]) for token in content)
+        return tuple(round(float(token["logprob"]), DIGITS) for token in content)
     except (TypeError, KeyError, ValueError):
         return None
 
 
-def _usage(value: JSON, ids: tuple[int, ...] | None) -> Usage:
+def usage_of(value: JSON, ids: tuple[int, ...] | None = None) -> Usage:
+    """Tokens that an answer says were read and written; `ids`: what was written, where that is known."""
     usage = value if isinstance(value, dict) else {}
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("prompt_cache_hit_tokens")

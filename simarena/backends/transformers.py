@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from simarena import seeds
+from simarena.backends.base import DIGITS
 from simarena.errors import RequestFailed, RunFailed, SimArenaError
 from simarena.records import Completion, Request, Usage
 
@@ -245,7 +246,7 @@ class Engine:
             text=text,
             finish="stop" if ended or text != whole or self._stopped(row) else "length",
             ids=tuple(row.ids),
-            logprobs=tuple(round(x, 6) for x in row.logprobs),
+            logprobs=tuple(round(x, DIGITS) for x in row.logprobs),
         )
         self._settle(job, completion)
 
@@ -255,7 +256,7 @@ class Engine:
             sums = self.reader.score([self._row(job) for job in group], [job.rests for job in group])
             for job, totals in zip(group, sums, strict=True):
                 lengths = map(len, job.rests)
-                scores = tuple((round(total, 6), n) for total, n in zip(totals, lengths, strict=True))
+                scores = tuple((round(total, DIGITS), n) for total, n in zip(totals, lengths, strict=True))
                 self._settle(job, self._completion(job, text="", scores=scores))
 
     def _completion(self, job: Job, **rest: Any) -> Completion:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from simarena import seeds
+from simarena.backends.base import DIGITS
+from simarena.backends.concurrency import gathered
 from simarena.backends.engine_meter import EngineReport
 from simarena.backends.engine_thread import Call, EngineThread, Part, Refused
 from simarena.backends.openai_wire import close
@@ -129,7 +131,7 @@ class VLLMBackend:
             finish="length" if found.finish_reason == "length" else "stop",
             prompt_ids=tuple(prompt),
             ids=tuple(ids),
-            logprobs=tuple(round(value, 6) for value in chosen(found.logprobs, ids)),
+            logprobs=tuple(round(value, DIGITS) for value in chosen(found.logprobs, ids)),
             usage=Usage(prompt=len(prompt), cached=output.num_cached_tokens or 0, completion=len(ids)),
             version=version,
             how="guided" if held else "",
@@ -163,7 +165,9 @@ class VLLMBackend:
         return Completion(
             text="",
             prompt_ids=tuple(prompt),
-            scores=tuple((round(sum(values), 6), len(rest)) for (values, _), rest in zip(found, rests, strict=True)),
+            scores=tuple(
+                (round(sum(values), DIGITS), len(rest)) for (values, _), rest in zip(found, rests, strict=True)
+            ),
             usage=Usage(prompt=sent, cached=sum(cached for _, cached in found)),
             version=version,
         )
@@ -291,16 +295,6 @@ class VLLMBackend:
         """Stop the engines; requests under way fail."""
         await asyncio.gather(*(asyncio.to_thread(engine.stop) for engine in self.engines))
         self._scratch.cleanup()
-
-
-async def gathered(works: Sequence[Any]) -> list[Any]:
-    """The results of all; where one fails, the others are given up."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def chosen(logprobs: Any, ids: Sequence[int]) -> list[float]:

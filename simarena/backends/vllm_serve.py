@@ -6,6 +6,7 @@ In: a base, adapters, options and a port. Out: running servers on the loopback, 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
 import os
 import signal
@@ -57,6 +58,8 @@ class Served:
             "served_model_name": self.base.version,
             "enable_prompt_tokens_details": True,
         }
+        if takes_tokens():  # scoring then finds its prompts in the prefix cache
+            arguments["enable_scale_out"] = True
         modules = [f"{name}={folder.absolute()}" for name, folder in self.adapters.items()]
         flags = [word for name, value in arguments.items() for word in flag(name, value)]
         more = ["--lora-modules", *modules] if modules else []
@@ -65,6 +68,13 @@ class Served:
     def ports(self) -> list[int]:
         """One for each replica."""
         return [self.port + n for n in range(self.options.replicas)]
+
+
+def takes_tokens() -> bool:
+    """Whether the vLLM that is installed can offer `/inference/v1/generate`, by the text of its command line."""
+    spec = importlib.util.find_spec("vllm")
+    file = Path(spec.origin).parent / "entrypoints/launchers/cli_args.py" if spec and spec.origin else Path()
+    return file.is_file() and "enable_scale_out" in file.read_text(encoding="utf-8")
 
 
 def flag(name: str, value: Any) -> list[str]:

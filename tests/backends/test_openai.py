@@ -524,25 +524,59 @@ async def one_held(backend, server, times):
 # Scores
 
 
-@pytest.mark.parametrize("server", [{"manner": "vllm"}, {"manner": "vllm", "refuses": ("prompt_logprobs",)}])
-def test_continuations_are_scored(server):
+CACHED, ANEW, ECHO = (), ("token_ids",), ("token_ids", "prompt_logprobs")
+
+
+@pytest.mark.parametrize("refuses", [CACHED, ANEW, ECHO])
+def test_continuations_are_scored(refuses):
     parts = ("yes", "no", "")
 
     async def scene(backend, double, times):
         return [await backend.generate(ask(n, score=parts)) for n in range(2)], double
 
-    found, double = play(scene, server=server)
+    found, double = play(scene, server={"refuses": refuses})
     for completion in found:
-        expected = tuple((float(sum(map(fake_logprob, part.encode()))), len(part)) for part in parts)
+        expected = tuple((round(float(sum(map(fake_logprob, part.encode()))), 6), len(part)) for part in parts)
         assert completion.scores == expected
         assert completion.finish == "stop"
+        assert completion.usage.cached == (32 if refuses == CACHED else 0)
+        assert completion.usage.prompt == 3 * len(completion.prompt_ids) + 5
     tokenised = [body["prompt"] for body in double.bodies if isinstance(body.get("prompt"), str)]
     assert sorted(tokenised) == ["", "no", "yes"]  # once, not once a request
+    assert any("token_ids" in body for body in double.bodies)
 
 
-@pytest.mark.parametrize(
-    "server", [{"manner": "plain"}, {"manner": "openai"}, {"refuses": ("prompt_logprobs", "echo")}]
-)
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_server_that_takes_no_token_ids_is_asked_once(status):
+    def plan(who, seen):
+        return Fault("status", status=status) if who in closed else Fault()
+
+    async def scene(backend, double, times):
+        found = [await backend.generate(ask(score=("yes",))) for _ in range(3)]
+        assert sum("token_ids" in body for body in double.bodies) == 1
+        assert len({each.scores for each in found}) == 1
+
+    body = {"model": "double", "token_ids": [*b"[system]Debate.[user]Turn 0 of pro_0 in m[assistant]yes"]}
+    closed = {identity_of(body)}
+    play(scene, plan)
+
+
+def test_what_the_cache_hides_is_read_anew():
+    """A prompt of ten tokens: sixteen come from the cache, some of them the continuation's."""
+
+    async def scene(backend, double, times):
+        short = Request(key="m/a/0", agent="a", model="double", messages=(), seed=0, score=("yes indeed",))
+        for _ in range(2):
+            found = await backend.generate(short)
+            assert found.scores == ((round(sum(map(fake_logprob, b"yes indeed")), 6), 10),)
+        assert [("token_ids" in body, isinstance(body.get("prompt"), list)) for body in double.bodies].count(
+            (False, True)
+        ) == 2
+
+    play(scene)
+
+
+@pytest.mark.parametrize("server", [{"manner": "plain"}, {"manner": "openai"}, {"refuses": (*ECHO, "echo")}])
 def test_a_server_without_scores_says_so(server):
     async def scene(backend, double, times):
         with pytest.raises(RequestFailed, match=r"does not score given continuations.*transformers backend"):
