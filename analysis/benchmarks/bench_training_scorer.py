@@ -2,20 +2,20 @@
 
 First, eight-turn debates with one alternative per own turn, forward and backward on a Llama of the nano size: packed as
 tries, and one by one as padded batches of the same number of pairs. Wall and CPU time, in turn: the machine may be
-shared. Then one layer at growing lengths, each in a process of its own: how much more memory a step takes than the model
-alone, with vocabularies of 150,000 and of 1,000. What is left when the second is taken from the first is what logits
-cost; beside it the same with whole logits.
+shared. Then one layer at growing lengths, each in a process of its own: how much more memory a step takes than the
+model alone, with vocabularies of 150,000 and of 1,000. What the first takes more than the second is what logits cost;
+beside it the same with whole logits. Needs Linux, which tells and resets the most memory that a process held.
 Usage: python analysis/benchmarks/bench_training_scorer.py [debates]
 """
 
 from __future__ import annotations
 
 import random
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -99,9 +99,10 @@ def compare(debates: int) -> None:
         )
 
 
-def resident_mb() -> float:
-    """The most memory this process ever held, in MB (10^6 bytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+def memory_mb(name: str) -> float:
+    """Resident memory in MB (10^6 bytes): VmRSS as it is, VmHWM at its most."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(text.split(f"{name}:")[1].split()[0]) * 1024 / 1e6
 
 
 def step(length: int, vocabulary: int, whole: bool) -> None:
@@ -114,13 +115,14 @@ def step(length: int, vocabulary: int, whole: bool) -> None:
     draw = random.Random(0)
     ids = tuple(draw.randrange(vocabulary) for _ in range(length))
     packed_row = pack([Sequence(ids, (False,) + (True,) * (length - 1))], budget=length)
-    before = resident_mb()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # from here on VmHWM counts anew
+    before = memory_mb("VmRSS")
     if whole:
         logs = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1].log_softmax(-1)
         logs.gather(-1, torch.tensor(ids)[1:, None]).sum().backward()
     else:
         score(model, packed_row, chunk=CHUNK)[0].sum().backward()
-    print(f"{resident_mb() - before:.0f}")
+    print(f"{memory_mb('VmHWM') - before:.0f}")
 
 
 def measured(length: int, vocabulary: int, way: str = "chunks") -> float:
@@ -131,8 +133,9 @@ def measured(length: int, vocabulary: int, way: str = "chunks") -> float:
 
 def grow() -> None:
     """Memory at growing lengths."""
+    chunk = CHUNK * VOCABULARY * 4 / 1e6
     print(
-        f"one layer, memory on top of the model; a chunk of {CHUNK} is {CHUNK * VOCABULARY * 4 / 1e6:.0f} MB of logits"
+        f"one layer, memory on top of the model; a chunk of {CHUNK}: {chunk:.0f} MB of logits, their exponentials too"
     )
     first = 0.0
     for length in LENGTHS:
@@ -141,8 +144,8 @@ def grow() -> None:
         whole = f"{measured(length, VOCABULARY, 'whole'):,.0f} MB" if length <= WHOLE else "not tried"
         print(
             f"{length:>5,} tokens: {large:.0f} MB with a vocabulary of {VOCABULARY:,}, {small:.0f} MB with {SMALL:,}: "
-            f"logits {large - small:.0f} MB ({large - small - first:+.0f} since {LENGTHS[0]}; target: no growth "
-            f"beyond the chunk); whole logits: {whole}"
+            f"logits {large - small:.0f} MB ({large - small - first:+.0f} since {LENGTHS[0]}, target: no growth); "
+            f"whole logits: {whole}"
         )
 
 

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from simarena.errors import SimArenaError
+from simarena.training import attention
 from simarena.training.scorer import describe, score, token_scores
 from simarena.training.trie import Sequence, pack
 
@@ -83,6 +84,34 @@ def test_a_trie_scores_as_its_sequences_one_by_one(seed, budget, chunk):
     found = score(model, pack(sequences, budget=budget), chunk=chunk)
     assert_same_scores(found, expected)
     assert_alike(gradients(model, found), wanted)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_blocks_of_queries_change_nothing(window, monkeypatch):
+    torch.manual_seed(0)
+    model = MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=window)).eval()
+    rows = pack(tree(9, count=12), budget=30)
+    whole = score(model, rows)
+    wanted = gradients(model, whole)
+    monkeypatch.setattr(attention, "BLOCK", 4)
+    found = score(model, rows)
+    assert_same_scores(found, whole, within=1e-5)
+    assert_alike(gradients(model, found), wanted)
+
+
+def test_nothing_as_large_as_a_whole_mask_is_kept_for_backward(monkeypatch):
+    monkeypatch.setattr(attention, "BLOCK", 16)
+    length = 64
+    ids = tuple(n % 40 for n in range(length))
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        score(tiny(), pack([Sequence(ids, (False,) + (True,) * (length - 1))], budget=length))
+    assert max(kept) < length * length
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -219,9 +248,11 @@ def test_described_scores_come_in_the_order_of_the_sequences():
         torch.testing.assert_close(each.lse2, (2 * logs).logsumexp(-1), atol=1e-4, rtol=0)
 
 
-def test_gradients_are_the_same_under_checkpointing():
+@pytest.mark.parametrize("block", [4, 1024])
+def test_gradients_are_the_same_under_checkpointing(block, monkeypatch):
     model, rows = tiny(), pack(tree(7), budget=40)
     wanted = gradients(model, score(model, rows))
+    monkeypatch.setattr(attention, "BLOCK", block)
     model.gradient_checkpointing_enable()
     model.train()
     assert_alike(gradients(model, score(model, rows)), wanted)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simarena.errors import SimArenaError
-from simarena.training.attention import mask
+from simarena.training import attention
+from simarena.training.attention import block_mask, blocks, outline, seen
 from simarena.training.trie import Sequence, pack, saved
 
 TOKENS = st.lists(st.integers(0, 2), min_size=2, max_size=9)  # few tokens, so that beginnings are shared
@@ -20,6 +21,12 @@ def forests(draw):
         own = draw(st.sets(st.integers(1, len(ids) - 1), min_size=1))
         made.append(Sequence(tuple(ids), tuple(n in own for n in range(len(ids)))))
     return made
+
+
+def dense(end, position, window):
+    """Who sees whom, [B, 1, T, T]."""
+    everyone = slice(0, end.shape[1])
+    return seen(outline(end, position, window), everyone, everyone)
 
 
 def prefixes(sequences):
@@ -64,19 +71,19 @@ def test_a_token_that_several_share_is_a_target_once(sequences):
 @given(forests(), st.integers(1, 30))
 def test_a_token_sees_its_ancestors_and_itself(sequences, budget):
     for row in pack(sequences, budget=budget):
-        seen = mask(row.end[None], row.position[None], None)[0, 0]
+        sees = dense(row.end[None], row.position[None], None)[0, 0]
         paths = [path(row, n) for n in range(row.tokens)]
         roots = [max(k for k in range(n + 1) if row.position[k] == 0) for n in range(row.tokens)]
         for q, there in enumerate(paths):
             expected = [roots[k] == roots[q] and there[: len(up)] == up for k, up in enumerate(paths)]
-            assert seen[q].tolist() == expected
+            assert sees[q].tolist() == expected
 
 
 def test_a_window_counts_depth_and_not_places_in_the_row():
     ids = [(1, 2, 3), (1, 2, 4), (1, 2, 5)]
     (row,) = pack([Sequence(each, (False, True, True)) for each in ids], budget=99)
-    seen = mask(row.end[None], row.position[None], 2)[0, 0]
-    assert seen[4].tolist() == [False, True, False, False, True]  # 5 sees 2, its parent, and not 1
+    sees = dense(row.end[None], row.position[None], 2)[0, 0]
+    assert sees[4].tolist() == [False, True, False, False, True]  # 5 sees 2, its parent, and not 1
 
 
 def test_turns_with_alternatives_cost_what_the_tree_holds():
@@ -125,12 +132,26 @@ def test_what_has_no_log_probability_is_refused_by_number(sequence, said):
 def test_a_block_mask_says_the_same_as_the_dense_one():
     from torch.nn.attention.flex_attention import create_mask
 
-    from simarena.training.attention import block_mask
-
     (row,) = pack([Sequence((1, 2, n, 3), (False, True, True, True)) for n in (4, 5, 6)], budget=99)
     end, position = row.end[None], row.position[None]
     for window in (None, 2):
-        blocks = block_mask(end, position, window)
+        made = block_mask(end, position, window)
         rows, length = end.shape
-        dense = create_mask(blocks.mask_mod, rows, 1, length, length, device="cpu")
-        assert torch.equal(dense, mask(end, position, window))
+        assert torch.equal(
+            create_mask(made.mask_mod, rows, 1, length, length, device="cpu"), dense(end, position, window)
+        )
+
+
+@given(forests(), st.integers(1, 6), st.sampled_from([None, 2]))
+def test_a_block_of_queries_is_given_every_key_that_it_sees(sequences, size, window):
+    from simarena.training.scorer import batched
+
+    _, position, end, _ = batched(pack(sequences, budget=12))
+    sees, outlined = dense(end, position, window), outline(end, position, window)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "BLOCK", size)
+        parts = blocks(outlined)
+    assert [n for queries, _ in parts for n in range(queries.start, queries.stop)] == list(range(end.shape[1]))
+    for queries, keys in parts:
+        assert torch.equal(seen(outlined, queries, keys), sees[:, :, queries, keys])
+        assert sees[:, :, queries].sum() == sees[:, :, queries, keys].sum()
