@@ -93,12 +93,12 @@ STAGES = (
     ),
     Stage(
         label="fourth/",
-        drills={"kks": 18_000, "arithmetic": 8_000, "trap_math": 6_000, "logic_chain": 100_000, "story": 84_000},
+        drills={"kks": 15_000, "arithmetic": 6_000, "trap_math": 4_000, "logic_chain": 66_000, "story": 56_000},
         settings=STEPS,
         reasoned=0.75,
         scenario_matches=200,
-        scenario_tokens=100_000,
-        schedule={"batch_tokens": 8_000, "learning_rate": 5e-4, "muon": 0.004, "alike": 128, "workers": 2},
+        scenario_tokens=80_000,
+        schedule={"batch_tokens": 8_000, "learning_rate": 7e-4, "muon": 0.006, "alike": 128, "workers": 2},
     ),
 )
 """What the base model goes through: first the forms of all replies, then puzzles, then chains, stories and sums, and

@@ -85,24 +85,23 @@ def _numbers(right: int, working: str, slips: list[int], rng: Random) -> list[Ca
 
 
 def chain(task: Known, card: Known, rng: Random) -> list[Candidate]:
-    """Follow the rules from the fact; a mistake concludes otherwise."""
+    """Follow the rules from the fact as far as they lead; a mistake takes a wrong last step, or stops too early."""
     fact, asked = logic_chain.read_literal(task["fact"]), str(task["asked"])
     rules = logic_chain.read_rules({"rules": task["rules"]})
     right = logic_chain.verdict(fact, rules, asked)
     steps = _path(fact, rules, asked)
     reasons = {
-        "yes": f"{listed([*steps, asked])}." if steps else f"{asked}.",
-        "no": f"{listed([*steps, f'not {asked}'])}." if steps else f"not {asked}.",
-        "unknown": f"Neither {asked} nor not {asked} follows.",
+        "yes": f"{fact}, so {listed([*steps, asked])}.",
+        "no": f"{fact}, so {listed([*steps, f'not {asked}'])}.",
+        "unknown": f"{fact}{', so ' + listed(steps) if steps else ''}, and that says nothing of {asked}.",
     }
-    reasons = {key: f"{fact}, so {reason}" if key != "unknown" else reason for key, reason in reasons.items()}
     options = [str(option) for option in task["options"]]
     others = [option for option in rng.sample(options, len(options)) if option != right]
     return [Candidate(option, reasons[option]) for option in (right, *others)]
 
 
 def _path(fact: logic_chain.Literal, rules: list[logic_chain.Rule], asked: str) -> list[str]:
-    """What follows on the shortest way from `fact` to the letter `asked`, both left out; [] where there is no way."""
+    """What follows on the shortest way from `fact` to the letter `asked`, both left out; all of it if there is none."""
     ways: dict[logic_chain.Literal, list[str]] = {fact: []}
     waiting = [fact]
     for here in waiting:
@@ -113,7 +112,7 @@ def _path(fact: logic_chain.Literal, rules: list[logic_chain.Rule], asked: str) 
                 if a == here and b not in ways:
                     ways[b] = [*ways[here], str(b)]
                     waiting.append(b)
-    return []
+    return [str(literal) for literal in waiting[1:]]
 
 
 def small_sum(task: Known, card: Known, rng: Random) -> list[Candidate]:
@@ -125,16 +124,15 @@ def small_sum(task: Known, card: Known, rng: Random) -> list[Candidate]:
 
 
 def story(task: Known, card: Known, rng: Random) -> list[Candidate] | None:
-    """Find the sentence that answers; None for who has not read the story. A mistake names another option."""
+    """State the fact that answers; None for who has not read the story. A mistake names another option."""
     facts = _facts(str(card.get("story", "")))
     found = _asked(str(task["question"]), facts)
     if found is None:
         return None
-    what, sentence = found.what, found.sentence
     options = [str(option) for option in task["options"]]
-    others = [option for option in rng.sample(options, len(options)) if option != what]
-    told = re.sub(rf"\b{re.escape(what)}\b", "{}", sentence)
-    return [Candidate(option, told.format(option)) for option in (what, *others)]
+    others = [option for option in rng.sample(options, len(options)) if option != found.what]
+    plainly = ATTRIBUTES[found.attribute].told[0]
+    return [Candidate(option, plainly.format(who=found.who, what=option)) for option in (found.what, *others)]
 
 
 class Told(NamedTuple):
@@ -143,7 +141,6 @@ class Told(NamedTuple):
     who: str
     attribute: str
     what: str
-    sentence: str
 
 
 def _facts(text: str) -> list[Told]:
@@ -153,7 +150,7 @@ def _facts(text: str) -> list[Told]:
             for told in attribute.told:
                 pattern = re.escape(told).replace(r"\{who\}", r"(?P<who>\w+)").replace(r"\{what\}", r"(?P<what>\w+)")
                 if match := re.fullmatch(pattern, sentence.strip()):
-                    found.append(Told(match["who"], name, match["what"], sentence.strip()))
+                    found.append(Told(match["who"], name, match["what"]))
     return found
 
 

@@ -170,18 +170,18 @@ def _check_kks(task: Mapping[str, JSON], option: str, argument: str) -> str:
 
 
 def _check_chain(task: Mapping[str, JSON], option: str, argument: str) -> str:
-    """Every literal has to follow from the fact, up to the one asked about; "neither" is checked by search."""
+    """Every literal has to follow from the fact, up to the one asked about, or to where nothing more is said of it."""
+    found = re.search(r"((?:not )?[A-Z](?:, so [^.]*?)?)(?:(, and that says nothing of [A-Z])|\.)", argument)
+    if not found or "," not in found[0]:
+        return ""
     fact, asked = logic_chain.read_literal(task["fact"]), str(task["asked"])
     rules = logic_chain.read_rules({"rules": task["rules"]})
-    if re.search(rf"Neither {asked} nor not {asked} follows", argument):
-        return "good" if option == "unknown" == logic_chain.verdict(fact, rules, asked) else "bad"
-    found = re.search(r"(?:not )?[A-Z], so [^.]*", argument)
-    if not found:
-        return ""
-    steps = [logic_chain.Literal(letter, not negated) for negated, letter in LETTER.findall(found[0])]
-    follows = logic_chain.closure([fact], rules)
-    ends = option == ("yes" if steps[-1].holds else "no") and steps[-1].letter == asked
-    return "good" if ends and set(steps) <= follows else "bad"
+    steps = [logic_chain.Literal(letter, not negated) for negated, letter in LETTER.findall(found[1])]
+    if found[2]:
+        ends = option == "unknown" == logic_chain.verdict(fact, rules, asked) and found[2].endswith(asked)
+    else:
+        ends = option == ("yes" if steps[-1].holds else "no") and steps[-1].letter == asked
+    return "good" if ends and set(steps) <= logic_chain.closure([fact], rules) else "bad"
 
 
 CHECKERS = {"arithmetic": _check_sums, "trap_math": _check_riddle, "kks": _check_kks, "logic_chain": _check_chain}
