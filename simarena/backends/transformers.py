@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from simarena import seeds
 from simarena.backends.base import DIGITS
+from simarena.backends.engine_meter import EngineReport, Meter
 from simarena.errors import RequestFailed, RunFailed, SimArenaError
-from simarena.records import Completion, Request, Usage
+from simarena.records import JSON, Completion, Request, Usage
 
 if TYPE_CHECKING:
     from simarena.backends.running_batch import Row
@@ -53,6 +54,8 @@ class Job:
     prompt: list[int] = field(default_factory=list)
     rests: list[list[int]] = field(default_factory=list)
     """Continuations to score."""
+    known: int = 0
+    """Tokens of the prompt that were computed before."""
 
     @property
     def size(self) -> int:
@@ -97,6 +100,14 @@ class TransformersBackend:
         self.engine.submit(Job(request, answer, loop))
         return await answer
 
+    def reports(self) -> list[EngineReport]:
+        """What the engine did so far."""
+        return [self.engine.meter.report(self.engine.versions[None])]
+
+    def timeline(self) -> list[JSON]:
+        """Its trace events."""
+        return self.engine.meter.timeline(self.engine.versions[None])
+
     async def aclose(self) -> None:
         """Stop the engine's thread; requests under way fail."""
         self.engine.stop()
@@ -127,6 +138,7 @@ class Engine:
         self.reader = Reader(found.model, found.pad, found.adapters, self.template.markers() - self.ends)
         self.prefixes = Prefixes(options.prefix_mb << 20 if found.reusable else 0)
         self.batch = RunningBatch(self.reader, self.ends, self._stopped, options.max_batch, self.prefixes.limit > 0)
+        self.meter = Meter(options.max_batch)
         self.failure: Exception | None = None
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: set[Job] = set()
@@ -159,16 +171,27 @@ class Engine:
             torch.set_num_threads(self.options.threads)
         batch, waiting = self.batch, list[Job]()
         while True:
-            for job in self._drained(block=not batch.rows and not waiting):
+            waits = not batch.rows and not waiting
+            jobs = self._drained(block=waits)
+            if waits:
+                self.meter.woke()
+            for job in jobs:
                 if job is None:
                     return
                 self._jobs.add(job)
                 waiting += self._encoded(job)
-            waiting = self._wanted(waiting)
-            self._score([job for job in waiting if job.request.score])
-            waiting = self._admit([job for job in waiting if not job.request.score])
-            for row in batch.step() if batch.rows else ():
-                self._deliver(row)
+            waiting = self._step(self._wanted(waiting))
+
+    def _step(self, waiting: list[Job]) -> list[Job]:
+        """Score what is to be scored, let others join, and one more token for every row; those that still wait."""
+        begin, live = self.meter.clock(), len(self._jobs)
+        self._score([job for job in waiting if job.request.score])
+        waiting = self._admit([job for job in waiting if not job.request.score])
+        for row in self.batch.step() if self.batch.rows else ():
+            self._deliver(row)
+        if live:
+            self.meter.stepped(begin, live)
+        return waiting
 
     def _drained(self, block: bool) -> list[Job | None]:
         jobs = [self._queue.get()] if block else []
@@ -211,7 +234,8 @@ class Engine:
     def _row(self, job: Job) -> Row:
         from simarena.backends.running_batch import Row
 
-        sampling = job.request.sampling
+        sampling, past = job.request.sampling, self.prefixes.find(job.conversation, job.prompt)
+        job.known = past[0][0].shape[1] if past else 0
         return Row(
             prompt=job.prompt,
             limit=min(sampling.max_tokens, self.window - len(job.prompt)),
@@ -220,7 +244,7 @@ class Engine:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             chance=seeds.rng(job.request.seed),
-            past=self.prefixes.find(job.conversation, job.prompt),
+            past=past,
             owner=job,
         )
 
@@ -260,10 +284,12 @@ class Engine:
                 self._settle(job, self._completion(job, text="", scores=scores))
 
     def _completion(self, job: Job, **rest: Any) -> Completion:
-        ids = rest.get("ids", ())
+        usage = Usage(prompt=len(job.prompt) + sum(map(len, job.rests)), completion=len(rest.get("ids", ())))
+        if rest.get("finish") != "too_long":
+            self.meter.answered(usage.prompt, job.known, usage.completion)
         return Completion(
             prompt_ids=tuple(job.prompt),
-            usage=Usage(prompt=len(job.prompt) + sum(map(len, job.rests)), completion=len(ids)),
+            usage=usage,
             version=self.versions[job.request.adapter],
             **rest,
         )

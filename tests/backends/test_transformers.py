@@ -165,6 +165,25 @@ def test_a_conversation_goes_on_from_what_was_computed(tiny: Tiny) -> None:
         assert other.prompt_ids[: len(one.prompt_ids) + len(one.ids)] == one.prompt_ids + one.ids
 
 
+def test_the_engine_says_what_it_did(tiny: Tiny) -> None:
+    async def work(backend: TransformersBackend) -> None:
+        first, scored, _ = await asyncio.gather(
+            *map(backend.generate, (request(), request(key="n/a/0", score=("yes", "no")), request("x " * 999)))
+        )
+        more = (*request().messages, Message("assistant", first.text, first.ids), Message("user", "sure?"))
+        again = await backend.generate(replace(request(key="m/a/1"), messages=more))
+        (report,) = backend.reports()
+        usages = [first.usage, scored.usage, again.usage]
+        assert report.prompt == sum(usage.prompt for usage in usages), "what is too long is not read"
+        assert report.sampled == sum(usage.completion for usage in usages)
+        assert report.cached == len(first.prompt_ids) + len(first.ids) - 1, "all but the last token, which was not read"
+        assert 0 < report.live <= report.most
+        assert report.model == first.version
+        assert {event["ph"] for event in backend.timeline()} == {"M", "X", "C"}
+
+    go(tiny, work)
+
+
 def test_role_markers_are_never_sampled(tiny: Tiny) -> None:
     hot = Sampling(temperature=50.0, max_tokens=200)
     for found in ask(tiny, *(request(key=f"{n}/a/0", seed=n, sampling=hot) for n in range(4))):
