@@ -3,8 +3,8 @@
 Matches of uneven length on the nano base, judges included, all on record; then the engine gets the very prompts and
 lengths of what was asked, all at once, as `LLM.generate` would. Wall time is compared, and CPU time of this process,
 which is what counts on a machine that others use too. Then: the transformers backend and one match at a time on the
-same matches, the prefix cache in eight-turn debates beside what strict extension allows, new weights, and what the
-Python side takes at 256 live matches.
+same matches, the prefix cache in eight-turn debates beside what theory allows, new weights and for how long the others
+wait for them, and what the Python side takes at 256 live matches. One line a measure, with its target.
 Usage: python analysis/benchmarks/bench_vllm.py [matches]
 """
 
@@ -16,18 +16,19 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 from simarena import envs, paths
 from simarena.agents.base import Agent
 from simarena.agents.language import LanguageAgent
 from simarena.backends.base import Backend
+from simarena.backends.engine_meter import Meter, Slice
 from simarena.backends.vllm_backend import VLLMBackend
 from simarena.identity import new_match
 from simarena.records import Completion, Match, Message, Request, Sampling
 from simarena.rollout import rollout
-from simarena.store import start_run
+from simarena.store import common, start_run
 
 NANO = paths.shipped("agents") / "nano"
 BASE = str(NANO / "base")
@@ -80,7 +81,7 @@ def schedule(count: int, names: Sequence[str], rounds: Callable[[int], int]) -> 
     """Debates of two seats and a judge; neighbours share a task."""
     found = []
     for n in range(count):
-        params = {"order": "sequential", "rounds": rounds(n)}
+        params: dict[str, Any] = {"order": "sequential", "rounds": rounds(n)}
         seats = envs.make("debate", **params).possible_agents
         who = {seat: names[(n + i) % len(names)] for i, seat in enumerate(seats)}
         found.append(new_match("debate", params, who, dict.fromkeys(names, "1"), task_seed=n // 2, seed=n))
@@ -108,7 +109,12 @@ class Time:
     def share_of(self, other: Time) -> str:
         """Our tokens a second in those of the other, by wall time and by CPU time."""
         by_cpu = (self.tokens / self.cpu) / (other.tokens / other.cpu)
-        return f"{self.rate / other.rate:.2f} ({by_cpu:.2f} by CPU time)"
+        return f"{self.rate / other.rate:.2f} (by CPU time {by_cpu:.2f})"
+
+
+def tell(what: str, target: str, found: str) -> None:
+    """A line of the table."""
+    print(f"| {what:44} | {target:10} | {found} |")
 
 
 class Bench:
@@ -147,8 +153,9 @@ class Bench:
             engine.reset_prefix_cache()
             wall, cpu = time.perf_counter(), time.process_time()
             for n, (prompt, length, adapter) in enumerate(asked):
-                given = {"max_tokens": length, "temperature": 0.3, "seed": n, "logprobs": 0, "ignore_eos": True}
-                params = backend.engines[0].maker.params({**given, "detokenize": False})
+                given: dict[str, Any] = {"max_tokens": length, "ignore_eos": True, "seed": n, "detokenize": False}
+                given |= {"temperature": 0.3, "logprobs": 0, "logit_bias": backend.barred}
+                params = backend.engines[0].maker.params(given)
                 engine.add_request(f"offline {n}", {"prompt_token_ids": prompt}, params, lora_request=adapter)
             sampled = 0
             while engine.has_unfinished_requests():
@@ -162,17 +169,42 @@ class Bench:
         self.go(backend._call(backend.engines[0], lambda engine: engine.reset_prefix_cache(), alone=True))
 
 
-def extension(heard: Heard) -> float:
-    """Share of prompt tokens that stood, from their prompt's beginning, in what an earlier turn of a seat had read."""
-    seen: dict[str, tuple[int, ...]] = {}
-    known = total = 0
+@dataclass(frozen=True)
+class Allowed:
+    """Shares of prompt tokens that a prefix cache could have known, whatever its size and the order of play."""
+
+    extension: float
+    """By strict extension alone: what a seat's earlier turns had read and said."""
+    shared: float
+    """By the beginnings that all prompts under one adapter share."""
+    blocks: float
+    """The same in whole blocks of 32 tokens, which is what vLLM's cache holds on a processor."""
+
+
+def allowed(heard: Heard) -> Allowed:
+    """The theoretical figures, from what was asked in the order in which it was answered."""
+    seats: dict[str, tuple[int, ...]] = {}
+    known: dict[str | None, dict[int, Any]] = {}
+    own = every = blocks = total = 0
     for request, found in heard.answers:
         seat, prompt = request.key.rpartition("/")[0], found.prompt_ids or ()
-        before = seen.get(seat, ())
-        known += next((n for n, (a, b) in enumerate(zip(before, prompt, strict=False)) if a != b), len(before))
-        total += len(prompt)
-        seen[seat] = (*prompt, *(found.ids or ()))
-    return known / total
+        said, tree = (*prompt, *(found.ids or ())), known.setdefault(request.adapter, {})
+        same = min(walked(tree, prompt), len(prompt) - 1)
+        own += common(seats.get(seat, ()), prompt)
+        every, blocks, total = every + same, blocks + same // 32 * 32, total + len(prompt)
+        seats[seat] = said
+        for token in said:
+            tree = tree.setdefault(token, {})
+    return Allowed(own / total, every / total, blocks / total)
+
+
+def walked(tree: dict[int, Any], ids: Sequence[int]) -> int:
+    """How many of `ids` a tree of beginnings knows."""
+    for n, token in enumerate(ids):
+        if token not in tree:
+            return n
+        tree = tree[token]
+    return len(ids)
 
 
 def cached(heard: Heard) -> float:
@@ -190,29 +222,32 @@ def throughput(bench: Bench, count: int) -> None:
     """Live beside offline, transformers, and one at a time."""
     from simarena.backends.transformers import TransformersBackend
 
-    for title, adapters in (("the base alone", []), ("four adapters", ADAPTERS)):
+    for title, adapters in (("base", []), ("four adapters", ADAPTERS)):
         backend = engine(adapters)
         players = agents(adapters or [None] * 3)
         matches = schedule(count, list(players), uneven)
         bench.play(backend, players, matches[:8], 8)  # whatever is slow the first time
         bench.empty(backend)
+        backend.engines[0].meter = Meter(LIVE)
         ours, heard = bench.play(backend, players, matches, LIVE)
-        offline = bench.offline(backend, heard)
         report = backend.reports()[0]
+        offline = bench.offline(backend, heard)
+        tell(f"{title}: live, tokens/s in those of offline", ">= 0.90", ours.share_of(offline))
         print(
-            f"{title}: {count} matches, {LIVE} live: {ours.rate:,.0f} tokens/s; offline {offline.rate:,.0f}: "
-            f"{ours.share_of(offline)}, target 0.90; batch {report.live:.1f} of {report.most}, "
-            f"idle {report.idle / report.seconds:.0%}, between steps {report.client / report.seconds:.0%}"
+            f"  {count} matches, {LIVE} live: {ours.rate:,.0f} tokens/s, offline {offline.rate:,.0f}; "
+            f"batch {report.live:.1f} of {report.most}, idle {report.idle / report.seconds:.0%}, "
+            f"between steps {report.client / report.seconds:.0%}"
         )
-        theirs, _ = bench.play(
-            hf := TransformersBackend(BASE, adapters, device="cpu", threads=1), players, matches, LIVE
-        )
+        some = matches[: max(LIVE, count // 4)]
+        bench.empty(backend)
+        ours, _ = bench.play(backend, players, some, LIVE)
+        theirs, _ = bench.play(hf := TransformersBackend(BASE, adapters, device="cpu", threads=1), players, some, LIVE)
         bench.go(hf.aclose())
-        print(f"  beside the transformers backend ({theirs.rate:,.0f} tokens/s): {ours.share_of(theirs)}, target 3")
+        tell(f"{title}: live beside transformers", ">= 3", ours.share_of(theirs))
         if not adapters:
             bench.empty(backend)
-            one, _ = bench.play(backend, players, matches[: max(4, count // 12)], 1)
-            print(f"  beside one match at a time ({one.rate:,.0f} tokens/s): {ours.share_of(one)}, target 15")
+            one, _ = bench.play(backend, players, matches[: max(4, count // 24)], 1)
+            tell(f"{title}: live beside one match at a time", ">= 15", ours.share_of(one))
         bench.go(backend.aclose())
 
 
@@ -221,22 +256,27 @@ def economy(bench: Bench) -> None:
     backend = engine(live=256)
     players = agents([None] * 3)
     _, heard = bench.play(backend, players, schedule(32, list(players), lambda _: 4), 32)
-    allowed, found = extension(heard), cached(heard)
+    theory, found = allowed(heard), cached(heard)
+    tell("eight-turn debates: cached share in theory's", ">= 0.80", f"{found / theory.extension:.2f}")
     print(
-        f"eight-turn debates: {found:.1%} of prompt tokens cached; one seat's strict extension allows {allowed:.1%}: "
-        f"{found / allowed:.2f} of that, target 0.80"
+        f"  {found:.1%} of prompt tokens cached; strict extension allows {theory.extension:.1%}, all shared beginnings "
+        f"{theory.shared:.1%}, in whole blocks {theory.blocks:.1%}"
     )
     bench.empty(backend)
-    before = backend.reports()[0]
-    began = time.thread_time()
-    wide, _ = bench.play(backend, players, schedule(256, list(players), uneven), 256)
-    python, after = time.thread_time() - began, backend.reports()[0]
-    wall = after.seconds - before.seconds
-    print(
-        f"256 live matches: {wide.rate:,.0f} tokens/s; our thread's CPU {python / wall:.1%} of the engine's wall time, "
-        f"target under 15 %; {(after.client - before.client) / wall:.1%} between steps"
-    )
+    thread = backend.engines[0]
+    thread.meter = Meter(256)
+    engine_cpu = bench.go(backend._call(thread, lambda _: time.thread_time(), alone=True))
+    wide, _ = bench.play(backend, players, schedule(512, list(players), uneven), 256)
+    engine_cpu = bench.go(backend._call(thread, lambda _: time.thread_time(), alone=True)) - engine_cpu
+    client, wall = wide.cpu - engine_cpu, thread.meter.report("").seconds
+    tell("256 live: client's CPU in the engine's wall time", "< 15 %", f"{client / wall:.1%}")
+    print(f"  {wide.rate:,.0f} tokens/s; {client / engine_cpu:.1%} of the engine's CPU time")
     bench.go(backend.aclose())
+
+
+def longest_pause(slices: Sequence[Slice]) -> float:
+    """Seconds between two steps, at most."""
+    return max((after.begin - before.end for before, after in pairwise(slices)), default=0.0)
 
 
 def weights(bench: Bench) -> None:
@@ -244,42 +284,46 @@ def weights(bench: Bench) -> None:
     backend = engine(ADAPTERS[:1], max_adapters=4)
     hold = Sampling(max_tokens=400)
     messages = (Message("user", "Write."),)
+    meter = backend.engines[0].meter
 
     def asked(n: int) -> Request:
         return Request(key=f"m{n}/a/0", agent="a", model=BASE, messages=messages, sampling=hold, seed=n)
 
-    async def adapter() -> tuple[float, float]:
+    async def adapter() -> float:
         others = [asyncio.create_task(backend.generate(asked(n))) for n in range(8)]
         await asyncio.sleep(0.1)
+        meter.slices.clear()
         began = time.perf_counter()
         await backend.add_adapter(ADAPTERS[1])
-        added = time.perf_counter() - began
         await backend.generate(replace(asked(9), adapter=ADAPTERS[1], sampling=Sampling(max_tokens=1)))
         answered = time.perf_counter() - began
         await asyncio.gather(*others)
-        return added, answered
+        return answered
 
     async def full() -> float:
         began = time.perf_counter()
         await backend.reload(BASE)
+        await backend.generate(replace(asked(0), sampling=Sampling(max_tokens=1)))
         return time.perf_counter() - began
 
     bench.go(backend.generate(asked(0)))
-    added, answered = bench.go(adapter())
-    print(f"new adapter: loaded in {added:.3f} s, first answer after {answered:.3f} s beside 8 others; target 0.5 s")
-    print(f"new full weights: {bench.go(full()):.3f} s; target 1 s")
+    tell("new adapter: its first answer beside 8 others", "< 0.5 s", f"{bench.go(adapter()):.2f} s")
+    tell("  the others waited, at most", "< 0.5 s", f"{longest_pause(meter.slices):.2f} s")
+    tell("new full weights: their first answer", "< 1 s", f"{bench.go(full()):.2f} s")
     bench.go(backend.aclose())
 
 
-def main(count: int = 96) -> None:
+def main(count: int = 256) -> None:
     """All of it."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     bench = Bench()
     began = time.perf_counter()
+    tell("measure", "target", "found")
     weights(bench)
     throughput(bench, count)
     economy(bench)
-    print(f"all of it took {time.perf_counter() - began:.0f} s; {Path(sys.argv[0]).name}, one engine thread")
+    spent = f"{time.perf_counter() - began:.0f} s, {time.process_time():.0f} s of CPU time"
+    print(f"all of it took {spent}; one engine thread")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 from simarena import seeds
 from simarena.branch import everywhere, spoken_by
-from simarena.casting import Cast
+from simarena.casting import Cast, engines_kept
 from simarena.errors import StoreError
 from simarena.exams import Estimate, Marks, gain, overall
 from simarena.execution import Settings, budget_of, execute, notes
@@ -94,6 +94,7 @@ class Played:
         return [str(self.folder / each.file) if each.file else each.name for each in seated]
 
 
+@engines_kept()  # else every exam, round and check would start its own
 def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told | None = None) -> Played:
     """Play a league to its end, or as far as budget, failures and Ctrl-C let it; the same call goes on."""
     claim(plan, folder)
