@@ -70,9 +70,10 @@ def located(who: Member, value: str, what: str, config: str) -> str:
 
 def nearest(folder: Path) -> str:
     """A path as seen from here where it lies below, so that records do not depend on where "here" is."""
+    whole = Path(os.path.normpath(folder.absolute()))  # however it was written, so that it is known again
     with contextlib.suppress(ValueError):
-        return str(folder.absolute().relative_to(Path.cwd()))
-    return os.path.normpath(folder.absolute())
+        return str(whole.relative_to(Path.cwd()))
+    return str(whole)
 
 
 def remedy(value: str) -> str:

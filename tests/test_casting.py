@@ -56,6 +56,17 @@ def test_a_name_is_an_agent_file_or_a_policy(here: Path) -> None:
             member(wrong)
 
 
+def test_a_base_is_the_same_however_its_path_is_written(here: Path) -> None:
+    base, trained = checkpoint(here / "models/base"), here / "runs/round-1/agents"
+    trained.mkdir(parents=True)
+    (trained / "new.yaml").write_text(json.dumps({"backend": "transformers", "model": "../../../models/base"}))
+    for n, path in enumerate((str(base), "models/base", "../models/base")):
+        agent_file(here, f"a{n}", backend="transformers", model=path)
+    roles = Cast(["a0", "a1", "a2", str(trained / "new.yaml")]).roles.values()
+    assert {each.model for each in roles} == {"models/base"}
+    assert len({each.backend for each in roles}) == 1
+
+
 @pytest.mark.parametrize("name", ["x" * 5000, "\0", "../../etc/passwd", ""])
 def test_a_text_that_can_be_no_name_is_unknown(name: str) -> None:
     with pytest.raises(ScenarioError, match="unknown agent or policy"):
