@@ -229,7 +229,7 @@ async def examined(out: Path, size: int) -> None:
             report["labels"][f"{family}/{judging}"] = found
             say(f"{family} {judging}: " + "  ".join(f"{who} {share:.3f} of {n}" for who, (share, n) in found.items()))
     await backend.aclose()
-    (out / "exams.json").write_text(json.dumps({"questions": size, **report}, indent=2) + "\n")
+    (out / "exams.json").write_text(json.dumps({"questions": size, "skipped": exam.SKIPPED, **report}, indent=2) + "\n")
     for name in names:
         path = folder_of(out, name) / "meta.json"
         scores = {"questions": size, **report["accuracy"][name]}
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("agents/nano"))
     parser.add_argument("--stage", type=int, default=0, help="base: begin with this one, from what the last one left")
     parser.add_argument("--only", default="", help="adapters: just these, with commas between")
-    parser.add_argument("--size", type=int, default=200, help="exams: questions a family")
+    parser.add_argument("--size", type=int, default=270, help="exams: questions a family; puzzles have 277")
     arguments = parser.parse_args()
     if arguments.step == "base":
         make_base(arguments.out, arguments.stage)
