@@ -1,8 +1,8 @@
 """What is wrong with a league before anybody is seated: names nobody knows, parameters that do not fit, empty rules.
 
-In: a scenario and the file it was read from. Out: errors noted there, each with its line. Plays nothing and loads no
-weights. Losses bring torch, so it is asked for here alone; where it is not installed nobody could train, and what the
-league says of training is left unread.
+In: a scenario and the file it was read from. Out: errors noted there, each with its line. Loads no weights; what is
+measured in a match, and who acts when, is asked of one whose actions are drawn at random. Losses bring torch, so it is
+asked for here alone; where it is not installed nobody could train, and what the league says of training is left unread.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from simarena import yamlfile
+from simarena import envs, seeds, yamlfile
 from simarena.agents.members import Entry, member
 from simarena.agents.spec import LanguageSpec
+from simarena.envs.base import PhaseEnv
 from simarena.errors import SimArenaError
 from simarena.exams import families
-from simarena.league_spec import Exam, League, Pairs, Training
+from simarena.league_spec import Branch, Exam, League, Pairs, Training
 from simarena.preferences.builders import BUILDERS, Builder
 from simarena.preferences.filters import Filters
 from simarena.records import JSON
-from simarena.registry import ENVIRONMENTS, TASKS, lookup
+from simarena.registry import ENVIRONMENTS, TASKS, lookup, lookup_policy
 from simarena.scenario import Cell, Scenario, parts_of
 from simarena.scenario_check import examine_here, examine_named, examine_seat, known
 from simarena.yamlfile import Source
@@ -27,6 +28,10 @@ from simarena.yamlfile import Source
 FIXED = ("league", "sweep", "scale", "expect")
 """Keys of a scenario that are not played, and so cannot be otherwise in a league."""
 NONE: Mapping[str, JSON] = {}
+SEATED = ("role", "affected")
+"""Parameters of builders that name a role or a seat."""
+FORKED = ("branch", "segment", "hindsight")
+"""Builders that find something in forked matches only."""
 NOT_HERE = {"loss": "league.train.loss", "params": "league.train.params", "opponents": "league.train.rivals"}
 """Arguments of the trainer that a league gives it by other keys."""
 
@@ -46,9 +51,16 @@ def examine_play(scenario: Scenario, source: Source) -> None:
     cell = changed_cell(scenario, ("league", "changes"), league.changes, source)
     if cell is None:
         return
-    if league.branch and league.branch.role not in (*cell.roles, *cell.seats):
-        hint = yamlfile.suggestion(league.branch.role, cell.roles)
-        source.error(("league", "branch", "role"), f"nobody sits as {league.branch.role!r}{hint}")
+    if league.branch:
+        examine_branch(league.branch, cell, source)
+    elif league.pairs.builder in FORKED:
+        place = ("league", "pairs", "builder")
+        source.error(
+            place, f"{league.pairs.builder} reads forked matches, and none are forked; say where: league.branch"
+        )
+    for name in SEATED:
+        if role := league.pairs.params.get(name):
+            seated(str(role), cell, source, ("league", "pairs", "params", name))
     examine_exam(scenario, league.exam, source)
     unweighed = cell.scenario.env != "arena" or cell.params.get("weights") == "equal"
     if league.judge_weights != "equal" and unweighed:
@@ -65,6 +77,36 @@ def examine_pairs(pairs: Pairs, source: Source) -> None:
         builder: Builder = lookup(BUILDERS, "builder", pairs.builder)
         source.model(builder.params, pairs.params, (*at, "params"))
     source.model(Filters, pairs.filters, (*at, "filters"))
+
+
+def examine_branch(branch: Branch, cell: Cell, source: Source) -> None:
+    """Note a role that nobody has, and phases in which it never acts."""
+    at = ("league", "branch")
+    if not seated(branch.role, cell, source, (*at, "role")) or not branch.phase:
+        return
+    seats = cell.roles.get(branch.role, [branch.role])
+    own = dict.fromkeys(phase.name for phase in rehearsed(cell).script() if set(seats) & set(phase.actors))
+    if not any(name.startswith(branch.phase) for name in own):
+        hint = yamlfile.suggestion(branch.phase, own)
+        source.error((*at, "phase"), f"{branch.role} acts in no phase whose name begins with {branch.phase!r}{hint}")
+
+
+def seated(role: str, cell: Cell, source: Source, place: yamlfile.Place) -> bool:
+    """Whether there is such a role or seat; an error is noted where not."""
+    if role in (*cell.roles, *cell.seats):
+        return True
+    source.error(place, f"nobody sits as {role!r}{yamlfile.suggestion(role, cell.roles)}")
+    return False
+
+
+def rehearsed(cell: Cell) -> PhaseEnv:
+    """A match of the cell at its end, every action drawn at random."""
+    env: PhaseEnv = envs.make(cell.scenario.env, **cell.params)
+    env.reset(seed=0, options={"task_seed": 0})
+    policy, rng = lookup_policy("any/random")(), seeds.rng("rehearsal")
+    while env.to_move:
+        env.step(policy.act(env.view(env.agent_selection), rng))
+    return env
 
 
 def examine_members(league: League, source: Source) -> None:
@@ -107,7 +149,7 @@ def changed_cell(
 
 
 def examine_exam(scenario: Scenario, exam: Exam, source: Source) -> None:
-    """Note changes that cannot be, a task that asks nothing, and families that are not played."""
+    """Note changes that cannot be, a task that asks nothing, families that are not played, and an unknown measure."""
     at = ("league", "exam")
     cell = changed_cell(scenario, (*at, "changes"), exam.changes or {}, source, scenario.league.changes)
     if cell is None:
@@ -121,6 +163,8 @@ def examine_exam(scenario: Scenario, exam: Exam, source: Source) -> None:
     for n, name in enumerate(exam.families):
         if name not in played:
             source.error((*at, "families", n), f"{name} not played here{yamlfile.suggestion(name, sorted(played))}")
+    if exam.metric and exam.metric not in (found := rehearsed(cell).metrics()):
+        source.error((*at, "metric"), f"unknown measure {exam.metric!r}{yamlfile.suggestion(exam.metric, found)}")
 
 
 def examine_training(train: Training, source: Source) -> None:

@@ -58,6 +58,22 @@ MISTAKES = {
         "exam: {",
         "branch: {role: judg}\n  exam: {",
     ): "16:12: league.branch.role: nobody sits as 'judg'; did you mean 'judge'?",
+    (
+        "exam: {",
+        "branch: {role: contestant, phase: anser}\n  exam: {",
+    ): "16:30: league.branch.phase: contestant acts in no phase whose name begins with 'anser'; did you mean 'answer'?",
+    (
+        "builder: duel",
+        "builder: segment",
+    ): "14:11: league.pairs.builder: segment reads forked matches, and none are forked; say where: league.branch",
+    (
+        "builder: duel",
+        "builder: outcome, params: {role: contestants}",
+    ): "14:38: league.pairs.params.role: nobody sits as 'contestants'; did you mean 'contestant'?",
+    (
+        "exam: {",
+        "exam: {metric: acuracy, ",
+    ): "16:10: league.exam.metric: unknown measure 'acuracy'; did you mean 'accuracy'?",
     ("exam: {", "exam: {metric: accuracy, changes: {x: 1}, "): "16:38: league.exam.changes.x: unknown key",
     ("[arithmetic]", "[arithmetic, kks]"): "16:33: league.exam.families.1: kks not played here",
 }
