@@ -1,0 +1,63 @@
+"""A league on the engine: play, exams and checks of two rounds share one, and what was trained plays next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from simarena import paths
+from simarena.agents.members import member
+from simarena.backends.vllm import Plan as Start
+from simarena.execution import Settings
+from simarena.league.plan import plan
+from simarena.league.rounds import play
+from simarena.scenario import load
+from tests.vllm.conftest import BASE, NANO
+
+pytestmark = pytest.mark.timeout(900)
+
+CHANGES: dict[str, Any] = {
+    "m": 3,
+    "data.params": {"weights": {"trap_math": 1}, "params": {"trap_math": {"size": 1}}},
+    "league.matches": 12,
+    "league.rounds": 2,
+    "league.judge_weights": "equal",
+    "league.exam.questions": 4,
+    "league.exam.final": 4,
+    "league.guards.label_accuracy": 0,
+    "league.guards.roll_back": "never",
+    "league.pairs.filters": {},
+    "league.pairs.limit": 8,
+    "league.train.arguments": {"learning_rate": 7.0e-4, "epochs": 1, "batch": 8},
+    "league.expect": [],
+}
+
+
+def agent(folder: Path, name: str) -> str:
+    """A member of the tribe on vLLM."""
+    about = yaml.safe_load((paths.shipped("agents") / f"nano-{name}.yaml").read_text())
+    about |= {"backend": "vllm", "model": BASE, "adapter": str(NANO / name), "options": {"dtype": "float32"}}
+    path = folder / f"nano-{name}.yaml"
+    path.write_text(yaml.safe_dump(about))
+    return str(path)
+
+
+def test_two_rounds_share_an_engine_and_play_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, build = list[str](), Start.build
+    monkeypatch.setattr(Start, "build", lambda self: started.append(self.model) or build(self))
+    members = [agent(tmp_path, "a"), agent(tmp_path, "c")]
+    changes = CHANGES | {"judges.judge": [agent(tmp_path, "b")], "league.members": members}
+    scenario = load(paths.find_scenario("arena/sparta_combat"), changes=changes)
+    found = play(plan(scenario, "arena/sparta_combat"), tmp_path / "league", Settings(quiet=True))
+    assert found.report is None
+    assert started == [BASE]
+    assert found.state.seated == {"nano-a": "nano-a@2", "nano-c": "nano-c@2"}
+    for file, name in zip(found.files(), found.state.seated.values(), strict=True):
+        assert member(file).spec.backend == "vllm"
+        version = found.state.version(name)
+        assert version.parent == name.replace("@2", "@1")
+        proof = version.about["check"]
+        assert proof["trainer_to_backend"] < 1e-4 < proof["changed"]
