@@ -28,10 +28,10 @@ def branches(run: Run, match_id: str, turn: int, count: int) -> list[Match]:
 def fork(parent: Match, turn: int, n: int, turns: int = 0) -> Match:
     """The `n`-th fork of a match at a turn; with `turns`, cut short once so many turns of its own are over."""
     if not turns:
-        return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn)
+        return replace(parent, id=content_hash(["fork", parent.id, turn, n]), parent=parent.id, turn=turn, asked_as="")
     params = {**parent.params, "max_turns": min(turn + turns, parent.params.get("max_turns") or turn + turns)}
     name = content_hash(["fork", parent.id, turn, n, turns])
-    return replace(parent, id=name, params=params, parent=parent.id, turn=turn)
+    return replace(parent, id=name, params=params, parent=parent.id, turn=turn, asked_as="")
 
 
 Wanted = Callable[[Trajectory, Turn], bool]

@@ -19,7 +19,7 @@ from simarena.errors import StoreError
 from simarena.ledger import Budget, RunReport
 from simarena.progress import Progress
 from simarena.records import JSON, Match
-from simarena.rollout import rollout
+from simarena.rollout import Settle, rollout
 from simarena.scenario import Scenario
 from simarena.store import Run, Writer, open_run, start_run
 from simarena.store_file import FILE
@@ -76,18 +76,25 @@ def execute(
     budget: Budget | None = None,
     settings: Settings | None = None,
     extend: bool = False,
+    settle: Settle | None = None,
 ) -> RunReport:
-    """Play all rounds into `folder`, which is made or goes on where it stopped."""
+    """Play all rounds into `folder`, which is made or goes on where it stopped; `settle` as `rollout` has it."""
     cast.check()
     agents = cast.described()
     refuse_changed(folder, agents)
     meta = {**about, **{AGENT + name: each for name, each in agents.items()}}
     with start_run(folder, meta, extend=extend) as run:
-        return asyncio.run(_execute(folder, run, cast, rounds, budget or Budget(), settings or Settings()))
+        return asyncio.run(_execute(folder, run, cast, rounds, budget or Budget(), settings or Settings(), settle))
 
 
 async def _execute(
-    folder: Path, run: Writer, cast: Cast, rounds: Rounds, budget: Budget, settings: Settings
+    folder: Path,
+    run: Writer,
+    cast: Cast,
+    rounds: Rounds,
+    budget: Budget,
+    settings: Settings,
+    settle: Settle | None,
 ) -> RunReport:
     agents, reports = cast.agents(), list[RunReport]()
     async with cast.backends(agents) as backends:
@@ -102,6 +109,7 @@ async def _execute(
                 budget=dataclasses.replace(budget, seconds=left),
                 prices=cast.prices(),
                 progress=None if settings.quiet else Progress(),
+                settle=settle,
             )
             reports.append(report)
             if report.stopped:

@@ -212,6 +212,13 @@ class Match:
     """Id of the match that this one was forked from; "": none."""
     turn: int = 0
     """How many of the parent's actions it begins with."""
+    asked_as: str = ""
+    """Id of the same match without its judges' weights, which it was asked as before they were known; "": its own."""
+
+    @property
+    def filed(self) -> str:
+        """What the keys of its requests begin with."""
+        return self.asked_as or self.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

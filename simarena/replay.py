@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from simarena import envs
 from simarena.agents.base import Agent
 from simarena.errors import StoreError
-from simarena.records import Action, Completion, Event, Request, Trajectory, Turn
+from simarena.records import Action, Completion, Event, Match, Request, Trajectory, Turn
 from simarena.rollout import apply, check_same, deal, play, recorded
 from simarena.store import Run
 
@@ -52,6 +52,17 @@ def replay(run: Run, match_id: str) -> Replay:
     if record.status == "done" and not env.over:
         return Replay(match=match_id, turns=len(turns), difference="the match would go on after its last recorded turn")
     return compare(record, recorded(record.match, env, turns, record.error))
+
+
+def retold(record: Trajectory, match: Match) -> Trajectory:
+    """What the same turns come to in another match: one whose parameters nobody hears of before its end."""
+    env = envs.make(match.env, **match.params)
+    deal(match, env)
+    turns: list[Turn] = []
+    for turn in record.turns:
+        action = Action(turn.fields, turn.outcome, turn.error)
+        turns.append(apply(match, env, turn.seat, action, turn.calls, turn.n))
+    return recorded(match, env, turns, record.error)
 
 
 async def reenact(run: Run, match_id: str, agents: Mapping[str, Agent]) -> Replay:

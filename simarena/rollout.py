@@ -25,7 +25,8 @@ from simarena.progress import Progress
 from simarena.records import Action, Completion, Match, Request, Trajectory, Turn, View
 from simarena.store import Answer, Writer
 
-Watch = Callable[[Trajectory], None]
+Settle = Callable[[Trajectory], Iterator[Trajectory]]
+"""Told of every match that has ended; gives what goes on record then: itself, or whatever waited for it."""
 
 
 # ---- one match -----------------------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ async def play(
     """Play one match to its end; a request that fails for good ends it as failed. `noted` hears of every turn."""
     deal(match, env)
     seed = seeds.derive(match.seed, match.id) if match.parent else match.seed
-    sittings = {seat: agents[name].sit(seat, f"{match.id}/{seat}", seed) for seat, name in match.seats.items()}
+    sittings = {seat: agents[name].sit(seat, f"{match.filed}/{seat}", seed) for seat, name in match.seats.items()}
     turns: list[Turn] = []
     try:
         while movers := env.to_move:
@@ -131,17 +132,17 @@ async def rollout(
     budget: Budget | None = None,
     prices: Mapping[str, Price] | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    settle: Settle | None = None,
 ) -> RunReport:
     """Play `matches` into `run`, at most `concurrency` at once; finished ones are skipped, failed ones tried again.
 
-    `matches` is read when a slot is free, so a schedule may look at results before it names the next. `watch` is told
-    of every match that ends or is found finished. Ctrl-C once finishes the running matches, twice stops now.
+    `matches` is read when a slot is free, so a schedule may look at results before it names the next. Without `settle`
+    every match goes on record as it ends. Ctrl-C once finishes the running matches, twice stops now.
     Raises StoreError where nothing can be recorded any more; all other ends are in the report.
     """
     ledger = Ledger(budget or Budget(), prices or {}, run.spent())
     ledger.total = len(matches) if isinstance(matches, Sized) else None
-    floor = Floor(run, agents, backends, ledger, watch)
+    floor = Floor(run, agents, backends, ledger, settle)
     async with shown(progress, ledger):
         with interrupts(floor):
             await floor.play_all(iter(matches), concurrency)
@@ -158,10 +159,12 @@ class Floor:
         agents: Mapping[str, Agent],
         backends: Mapping[str, Backend],
         ledger: Ledger,
-        watch: Watch | None,
+        settle: Settle | None,
     ) -> None:
-        self.run, self.agents, self.backends, self.ledger, self.watch = run, agents, backends, ledger, watch
+        self.run, self.agents, self.backends, self.ledger, self.settle = run, agents, backends, ledger, settle
         self.statuses = run.statuses()
+        self.took: dict[str, float] = {}
+        """Id that it was asked as -> seconds, of matches that have ended and are not on record."""
         self.seen: set[str] = set()
         self.left = 0
         self.stopped: Stop = ""
@@ -190,12 +193,10 @@ class Floor:
             if match.id in self.seen:
                 continue
             self.seen.add(match.id)
-            if self.statuses.get(match.id) == "done":
+            if self.statuses.get(match.id) == "done" and self.settle is None:
                 self.ledger.skipped += 1
-                if self.watch:
-                    self.watch(self.run.trajectory(match.id))
-                continue
-            await self._play(match)
+            else:
+                await self._play(match)
 
     async def _play(self, match: Match) -> None:
         began = self.ledger.seconds
@@ -210,11 +211,11 @@ class Floor:
             return
         finally:
             self.ledger.running -= 1
-        await self.run.finish(trajectory, self.ledger.seconds - began)
-        self.left -= 1
-        self.ledger.ended(trajectory)
-        if self.watch:
-            self.watch(trajectory)
+        self.took[match.id] = self.ledger.seconds - began
+        for settled in self.settle(trajectory) if self.settle else (trajectory,):
+            await self.run.finish(settled, self.took.pop(settled.match.filed))
+            self.left -= 1
+            self.ledger.ended(settled)
 
     def _noted(self, turn: Turn) -> None:
         self.ledger.turns += 1
@@ -223,7 +224,7 @@ class Floor:
         """What a match's sittings ask: the record first, then the backend of the agent that asks."""
         for name in match.seats.values():
             self._backend(name)
-        known = self.run.answers(match.id) if match.id in self.statuses else {}
+        known = self.run.answers(match.id)
         inherited = prefix(self.run, match) if match.parent else {}
         limit = self.ledger.budget.match_seconds
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
@@ -291,8 +292,9 @@ def check_same(request: Request, answer: Answer) -> None:
 
 def prefix(run: Writer, match: Match) -> dict[str, Answer]:
     """What a forked match takes over: the answers behind its parent's first turns, under its own keys."""
-    answers, turns = run.answers(match.parent), run.trajectory(match.parent).turns[: match.turn]
-    return {match.id + key.removeprefix(match.parent): answers[key] for turn in turns for key in turn.calls}
+    answers, parent = run.answers(match.parent), run.trajectory(match.parent)
+    calls = [key for turn in parent.turns[: match.turn] for key in turn.calls]
+    return {match.id + key.removeprefix(parent.match.filed): answers[key] for key in calls}
 
 
 async def within(deadline: float | None, limit: float | None, answer: Awaitable[Completion]) -> Completion:

@@ -29,6 +29,7 @@ ON CONFLICT (id) DO UPDATE SET
 status = excluded.status, result = excluded.result, body = excluded.body, seconds = excluded.seconds
 """
 ANSWER = "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+SETTLED = "DELETE FROM matches WHERE id = ? AND status = 'open'"
 POOL = "INSERT OR IGNORE INTO pool VALUES (?, ?)"
 POOLED = 50_000
 """Hashes remembered as written, so that a shared prompt is handed to SQLite once; about 10 MB."""
@@ -204,8 +205,10 @@ class Run:
 
     def _of_match(self, columns: str, match_id: str) -> list[Any]:
         """Completion rows of a match; "0" is the character after "/"."""
+        specs = list(self._rows("SELECT spec FROM matches WHERE id = ?", match_id))
+        filed = codec.match_of(json.loads(specs[0][0])).filed if specs else match_id
         query = f"SELECT {columns} FROM completions WHERE key > ? AND key < ?"  # noqa: S608 - our own column names
-        return list(self._rows(query, f"{match_id}/", f"{match_id}0"))
+        return list(self._rows(query, f"{filed}/", f"{filed}0"))
 
     def _rows(self, query: str, *values: Any) -> Iterator[Any]:
         try:
@@ -272,10 +275,10 @@ class Writer(Run):
         match = trajectory.match
         light = {name: getattr(trajectory, name) for name in ("returns", "metrics", "outcomes", "error")}
         for seat in match.seats:
-            self._last.pop(f"{match.id}/{seat}", None)
+            self._last.pop(f"{match.filed}/{seat}", None)
         spec, body = json.dumps(codec.match_json(match)), codec.pack(codec.body_json(trajectory))
         row = (match.id, trajectory.status, spec, json.dumps(light), body, seconds)
-        await self._journal.commit([(FINISH, row)])
+        await self._journal.commit([(FINISH, row), *([(SETTLED, (match.asked_as,))] if match.asked_as else [])])
 
     def flush(self) -> None:
         """Return when everything handed in is on disk."""

@@ -132,6 +132,11 @@ def coordinate(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def coordinates(cell: Mapping[str, JSON]) -> str:
+    """Where a cell is, in words."""
+    return ", ".join(f"{axis}={coordinate(value)}" for axis, value in cell.items())
+
+
 def same(one: JSON, other: JSON) -> bool:
     """Whether two coordinates are equal; true and 1 are not."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -1,13 +1,16 @@
 """Tournaments over the rollout: a format names the next matches, they are played, and the results are rated.
 
 Rated are the seats of the roster's roles, whoever the scenario puts there: entered agents take them in turn, while
-judges stay as the scenario has them ("rest": entered agents that do not contest the match). A tournament is held in one
-cell of the sweep. What was played is read from the run folder each time, so that a killed tournament goes on.
+judges stay as the scenario has them ("rest": entered agents that do not contest the match). A tournament is held in all
+cells of the sweep at once: what a format pairs is played in each of them, on the same task with the same chances, and
+counts for the format once it has been played in all. What was played is read from the run folder each time, so that a
+killed tournament goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +22,17 @@ from simarena.errors import ScenarioError, UnknownName
 from simarena.execution import Settings, budget_of, execute, notes
 from simarena.ledger import RunReport
 from simarena.records import JSON, Match
-from simarena.registry import lookup
-from simarena.scenario import Scenario
+from simarena.rollout import Settle
+from simarena.scenario import Scenario, parts_of
 from simarena.seating import Table, paired
 from simarena.store import Run, open_run
 from simarena.studies import default_folder, run_key, tables
-from simarena.summary import same
+from simarena.summary import coordinates, same
 from simarena.tournament.ratings import Ratings, rate
-from simarena.tournament.results import Result, result_of
-from simarena.tournament.schedule import FORMATS, Format, Pairing, make_format
-from simarena.weighing import Rounds, light, moves
-
-WHOLE_FIELD = ("round_robin", "gauntlet")
-"""Formats that play the scenario's number of tasks unless told otherwise; the others decide by their results."""
+from simarena.tournament.results import Result, by_cell, cell_key, result_of
+from simarena.tournament.round_robin import Gauntlet, RoundRobin
+from simarena.tournament.schedule import Format, Pairing, make_format
+from simarena.weighing import Rounds, Weights, light, moves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,27 @@ class Plan:
 
     name: str
     scenario: Scenario
-    """In the cell it is held in."""
-    left_out: int
-    """Cells of the sweep that are not played."""
-    table: Table
+    """As it is played: without axes that vary who is on the roster, and in its cell where there is but one."""
+    tables: list[Table]
+    """The cells that it is held in; all have the same number of rated seats."""
+    left_out: list[dict[str, JSON]]
+    """Cells in which there is nobody to compare with: fewer than two seats are rated."""
     cast: Cast
     agents: list[str]
     format: Format
+
+    @property
+    def one_round(self) -> bool:
+        """Whether the format's first round is all that it plays."""
+        return isinstance(self.format, RoundRobin | Gauntlet)
+
+    def drawn(self, history: Sequence[Result]) -> list[Pairing]:
+        """What the format plays next, in every cell."""
+        return self.format.next_round(self.agents, history, seats=len(self.tables[0].rated), seed=self.scenario.seed)
+
+    def standing(self, history: Sequence[Result]) -> list[str]:
+        """The format's own order, best first."""
+        return self.format.standing(self.agents, history, seats=len(self.tables[0].rated), seed=self.scenario.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,56 +72,119 @@ class Held:
     report: RunReport
     results: list[Result]
     ratings: Ratings
+    """Over all cells."""
+    cells: list[tuple[dict[str, JSON], Ratings]]
+    """Of each cell that something was played in."""
     standing: list[str]
     """The format's own order, best first."""
 
 
+# ---- before it is held -----------------------------------------------------------------------------------------------
+
+
 def plan(scenario: Scenario, name: str, entries: Sequence[str], kind: str, options: Mapping[str, JSON]) -> Plan:
     """Everything that can be wrong with a tournament is told here, before anything is written."""
-    cells = scenario.cells()
-    here = scenario.at(cells[0])
     cast = Cast()
-    table = tables(here, cast)[0]
-    agents = [cast.add(entry) for entry in entries] or table.everybody
-    seated = set(agents) | {name for names in table.judges.values() for name in names or ()}
-    cast.roles = {name: role for name, role in cast.roles.items() if name in seated}
-    made = make_format(kind, {**default_options(kind, here), **options})
-    found = Plan(name=name, scenario=here, left_out=len(cells) - 1, table=table, cast=cast, agents=agents, format=made)
-    if not table.rated:
-        raise ScenarioError(
-            f"{name}: none of the roster's roles ({', '.join(here.roster)}) has a seat: nothing to rate"
-        )
-    round_of(found, [])
+    everybody = {who: None for table in tables(scenario, cast) for who in table.everybody}
+    here = contested(scenario)
+    contests, left_out = told_apart(tables(here, cast), name)
+    agents = [cast.add(entry) for entry in entries] or list(everybody)
+    judging = {who for table in contests for names in table.judges.values() for who in names or ()}
+    cast.roles = {who: role for who, role in cast.roles.items() if who in judging.union(agents)}
+    made = make_format(kind, options)
+    if isinstance(made, RoundRobin | Gauntlet) and "games" not in options:
+        made = made.model_copy(update={"games": here.data.size})
+    found = Plan(name=name, scenario=here, tables=contests, left_out=left_out, cast=cast, agents=agents, format=made)
+    for pairing in found.drawn([])[:1]:
+        for table in contests:
+            paired(table, pairing, agents, cast.identities())
     return found
 
 
-def default_options(kind: str, scenario: Scenario) -> dict[str, JSON]:
-    """What the scenario says of a format's size."""
-    knows = "games" in lookup(FORMATS, "tournament format", kind).model_fields
-    return {"games": scenario.data.size} if knows and kind in WHOLE_FIELD else {}
+def contested(scenario: Scenario) -> Scenario:
+    """The scenario without axes of the roster, whose seats the entered agents take; in its cell where one is left."""
+    axes = {axis: values for axis, values in scenario.sweep.items() if parts_of(axis)[0] != "roster"}
+    found = scenario.model_copy(update={"sweep": axes})
+    cells = found.cells()
+    return found.at(cells[0]) if len(cells) == 1 else found
 
 
-def drawn(what: Plan, history: Sequence[Result]) -> list[Pairing]:
-    """What the format plays next."""
-    return what.format.next_round(what.agents, history, seats=len(what.table.rated), seed=what.scenario.seed)
+def told_apart(every: Sequence[Table], name: str) -> tuple[list[Table], list[dict[str, JSON]]]:
+    """(tables at which agents contest, coordinates of the rest). ScenarioError where one schedule does not fit all."""
+    contests = [table for table in every if len(table.rated) > 1]
+    if not contests:
+        roles = ", ".join(every[0].roster)
+        raise ScenarioError(f"{name}: fewer than two seats are of the roster's roles ({roles}): nothing to compare")
+    sizes = {len(table.rated): coordinates(table.cell.at) for table in reversed(contests)}
+    if len(sizes) > 1:
+        each = "; ".join(f"{size} with {where}" for size, where in sorted(sizes.items()))
+        raise ScenarioError(f"{name}: cells differ in how many seats are rated ({each}); hold one kind with --set")
+    return contests, [table.cell.at for table in every if len(table.rated) < 2]
 
 
-def round_of(what: Plan, history: Sequence[Result]) -> list[Match]:
-    """The matches to play next."""
+# ---- while it is held ------------------------------------------------------------------------------------------------
+
+
+class Due:
+    """Matches to play, made one by one as they are asked for."""
+
+    def __init__(self, what: Plan, places: Sequence[tuple[Table, Pairing]]) -> None:
+        self.what, self.places = what, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Match]:
+        identities = self.what.cast.identities()
+        return (paired(table, pairing, self.what.agents, identities) for table, pairing in self.places)
+
+
+class Schedule:
+    """A tournament read from the record each time: what its format asks for and is not there yet."""
+
+    settle: Settle | None = None
+
+    def __init__(self, what: Plan) -> None:
+        self.what = what
+        self.asked: set[tuple[str, str, tuple[str, ...]]] = set()
+        """What was asked for in this execution: asking again at once for what failed would not help."""
+
+    def next(self, run: Run) -> Due:
+        """The next round's matches; empty: the tournament is over."""
+        found = self.results(run)
+        known = {(cell_key(result.cell), result.unit, result.agents) for result in found} | self.asked
+        due = {
+            (cell_key(table.cell.at), pairing.unit, pairing.agents): (table, pairing)
+            for pairing in self.what.drawn(whole(found, self.what.tables))
+            for table in self.what.tables
+        }
+        missing = {key: place for key, place in due.items() if key not in known}
+        self.asked.update(missing)
+        return Due(self.what, list(missing.values()))
+
+    def results(self, run: Run) -> list[Result]:
+        """What is on record between those who entered."""
+        return history(run, self.what.agents)
+
+
+def whole(results: Iterable[Result], held: Sequence[Table]) -> list[Result]:
+    """Results of what has been played in every cell: a format goes by nothing else."""
+    cells = {cell_key(table.cell.at) for table in held}
+    seen: defaultdict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
+    found = [result for result in results if cell_key(result.cell) in cells]
+    for result in found:
+        seen[result.unit, result.agents].add(cell_key(result.cell))
+    return [result for result in found if len(seen[result.unit, result.agents]) == len(cells)]
+
+
+def weighed(what: Plan) -> Rounds:
+    """The schedule of a tournament in which judges' weights move (see `weighing`)."""
     identities = what.cast.identities()
-    return [paired(what.table, pairing, what.agents, identities) for pairing in drawn(what, history)]
 
+    def seated(table: Table, pairing: Pairing, weights: Weights) -> Match:
+        return paired(table, pairing, what.agents, identities, weights)
 
-def weighed_rounds(what: Plan) -> Rounds | None:
-    """The tournament's rounds where judges' weights move from one to the next (see `weighing`)."""
-    if not moves(what.table):
-        return None
-    identities = what.cast.identities()
-
-    def seated(pairing: Pairing, weights: Mapping[str, float]) -> Match:
-        return paired(what.table, pairing, what.agents, identities, weights)
-
-    return Rounds(what.table, what.agents, lambda results: drawn(what, results), seated)
+    return Rounds(what.tables, what.agents, what.drawn, seated)
 
 
 def hold(what: Plan, folder: Path | None = None, settings: Settings | None = None) -> Held:
@@ -114,31 +192,26 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     scenario = what.scenario
     folder = folder or default_folder("tournament", what.name, scenario)
     about = notes("tournament", what.name, scenario, run_key("tournament", scenario))
-    asked: set[str] = set()
-    told = weighed_rounds(what)
-
-    def rounds(run: Run) -> list[Match]:
-        """The next round without those that failed in this execution: asking again at once would not help."""
-        batch = told.next(run) if told else round_of(what, history(run, what.agents))
-        fresh = [match for match in batch if match.id not in asked]
-        asked.update(match.id for match in fresh)
-        return fresh
-
+    schedule = weighed(what) if any(map(moves, what.tables)) else Schedule(what)
     report = execute(
         folder,
         about,
         what.cast,
-        rounds,
+        schedule.next,
         budget=budget_of(scenario),
         settings=settings,
+        settle=schedule.settle,
     )
     with open_run(folder) as run:
-        if told:
-            told.next(run)
-        results = told.results if told else history(run, what.agents)
-    standing = what.format.standing(what.agents, results, seats=len(what.table.rated), seed=scenario.seed)
-    ratings = rate(results, agents=what.agents)
-    return Held(folder=folder, report=report, results=results, ratings=ratings, standing=standing)
+        results = schedule.results(run)
+    return Held(
+        folder=folder,
+        report=report,
+        results=results,
+        ratings=rate(results, agents=what.agents),
+        cells=[(cell, rate(some, agents=what.agents)) for cell, some in by_cell(results)],
+        standing=what.standing(whole(results, what.tables)),
+    )
 
 
 def history(
@@ -158,6 +231,9 @@ def history(
         if row.status == "done" and not row.match.parent and here and (not entered or contesting <= entered):
             found.append(result_of(light(row, seats) if grades else light(row), seats))
     return found
+
+
+# ---- other ways to rate ----------------------------------------------------------------------------------------------
 
 
 def methods() -> tuple[str, ...]:

@@ -1,21 +1,27 @@
-"""Judges' weights that move while a tournament is held: each round is judged with the reputations earned before it.
+"""Judges' weights that move while a tournament is held: each task is judged with the reputations earned before it.
 
-In: a format's pairings and what is on record. Out: the next round's matches, with the weights of their judges among
-their parameters, so that a match is named by the weights it was played with. Nothing is remembered on disk: the rounds
-are told again from the first one, each from the results before it, and so a killed tournament goes on with the very
-weights it had. A tournament asks for it with `weights: reputation` among an arena's parameters. Plays nothing.
+In: a format's pairings, and matches as they end. Out: what to play, and what goes on record. What a judge says does not
+depend on what its word will count, so whatever a format asks for at once is played at once, without weights. A match
+goes on record when every match of an earlier task has: weighed, and named by the weights it was judged with. Nothing
+else is remembered on disk: a killed tournament is told again from its first task, with the very weights it had, and
+answers of matches that wait for theirs are not asked for again. A tournament asks for it with `weights: reputation`
+among an arena's parameters. Plays nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 
 from simarena.records import Match, Trajectory
+from simarena.replay import retold
 from simarena.seating import Table
 from simarena.store import Result as Row
 from simarena.store import Run
 from simarena.tournament import reputation
-from simarena.tournament.reputation import Constants, Reputation
+from simarena.tournament.reputation import Constants
 from simarena.tournament.results import Result, result_of
 from simarena.tournament.schedule import Pairing
 
@@ -26,7 +32,7 @@ Weights = Mapping[str, float]
 """Agent -> what its word counts as a judge; {}: everybody's counts the same."""
 Draw = Callable[[Sequence[Result]], Sequence[Pairing]]
 """What a format plays next, after these results."""
-Seated = Callable[[Pairing, Weights], Match]
+Seated = Callable[[Table, Pairing, Weights], Match]
 
 
 def moves(table: Table) -> bool:
@@ -36,60 +42,125 @@ def moves(table: Table) -> bool:
     return asked and table.cell.scenario.env == "arena" and params.get("mode", "duel") == "duel"
 
 
-class Rounds:
-    """A tournament told round by round, as far as it is on record.
+class Panel:
+    """What the judges of one cell count, as far as the tournament is told."""
 
-    A round is what the format asks for on the earliest of its tasks: a format that names its whole schedule at once
-    would otherwise leave no later round in which a reputation counts.
-    """
-
-    def __init__(self, table: Table, agents: Sequence[str], draw: Draw, seated: Seated) -> None:
+    def __init__(self, table: Table, agents: Sequence[str]) -> None:
         start = table.cell.params.get("start")
         self.constants = Constants(start=start) if start else Constants()
-        self.rated, self.draw, self.seated = table.rated, draw, seated
-        self.reputations: dict[str, Reputation] = reputation.newcomers(agents, self.constants)
-        self.rows: list[Row] = []
-        """Of the finished rounds, in the order of the schedule."""
-        self.partial: list[Row] = []
-        """Of the round that is being played."""
+        self.table, self.moves = table, moves(table)
+        self.reputations = reputation.newcomers(agents, self.constants)
+        self.weights: dict[str, float] = {}
+        """{} before anything was earned."""
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """What the present round's judges count; {} in the first round."""
-        return {name: round(each.value, DIGITS) for name, each in self.reputations.items()} if self.rows else {}
-
-    @property
-    def results(self) -> list[Result]:
-        """What is on record, as ratings and formats see it."""
-        return [result_of(light(row), self.rated) for row in (*self.rows, *self.partial)]
-
-    def next(self, run: Run) -> list[Match]:
-        """The matches of the present round that are not on record; empty: the tournament is over."""
-        statuses = run.statuses()
-        self.partial = []
-        while pairings := self._round():
-            matches = [self.seated(pairing, self.weights) for pairing in pairings]
-            missing = [match for match in matches if statuses.get(match.id) != "done"]
-            rows = [run.result(match.id) for match in matches if statuses.get(match.id) == "done"]
-            if missing:
-                self.partial = rows
-                return missing
-            self._close(rows)
-        return []
-
-    def _round(self) -> list[Pairing]:
-        """What the format asks for next, on the earliest of its tasks alone."""
-        pairings = self.draw(self.results)
-        first = min((pairing.task for pairing in pairings), default=0)
-        return [pairing for pairing in pairings if pairing.task == first]
-
-    def _close(self, rows: Sequence[Row]) -> None:
-        """Enter a finished round: its results, and the reputations that they make."""
-        for row in rows:
-            duel = result_of(light(row, self.rated), self.rated)
+    def hear(self, rows: Sequence[Row]) -> None:
+        """Enter a task's matches, and the reputations that they make."""
+        for row in rows if self.moves else ():
+            duel = result_of(light(row, self.table.rated), self.table.rated)
             (one, other), (first, second) = duel.agents, duel.scores
             self.reputations = reputation.duel(self.reputations, one, other, (first, second), self.constants)
-        self.rows += rows
+            self.weights = {name: round(each.value, DIGITS) for name, each in self.reputations.items()}
+
+
+class Rounds:
+    """A tournament told match by match, as far as it is known; what a format asks for at once, task by task."""
+
+    def __init__(self, tables: Sequence[Table], agents: Sequence[str], draw: Draw, seated: Seated) -> None:
+        self.panels = [Panel(table, agents) for table in tables]
+        self.draw, self.seated = draw, seated
+        self.tasks: list[list[tuple[Panel, Pairing]]] = []
+        """What is still to be told of the format's round; the first task is the present one."""
+        self.present: list[tuple[Panel, Row]] = []
+        """What is told of the present task."""
+        self.past: list[tuple[Panel, Row]] = []
+        """Of the tasks before it, in the order of the schedule."""
+        self.known: dict[str, Row] = {}
+        """Id -> what is on record."""
+        self.waiting: dict[str, Trajectory] = {}
+        """Id that it was asked as -> a match that has ended and waits for its turn."""
+        self.asked: set[str] = set()
+        """Ids of what was asked for in this execution."""
+        self.failed = False
+        """Whether a match of the present task failed: then there are no weights for the next."""
+
+    def next(self, run: Run) -> list[Match]:
+        """The matches of the format's round that are not on record, without weights; empty: the tournament is over.
+
+        None is given twice: asking again at once for what failed would not help.
+        """
+        self.known = {row.match.id: row for row in run.results() if row.status == "done"}
+        self._go_on()
+        while not self.tasks and (drawn := self.draw(self.results(run))):
+            task = attrgetter("task")
+            rounds = groupby(sorted(drawn, key=task), key=task)
+            self.tasks = [[(panel, pairing) for pairing in each for panel in self.panels] for _, each in rounds]
+            self._go_on()
+        batch = [
+            self.seated(panel.table, pairing, {})
+            for n, each in enumerate(self.tasks)
+            for panel, pairing in each
+            if n or self._weighed(panel, pairing).id not in self.known
+        ]
+        fresh = [match for match in batch if match.id not in self.asked]
+        self.asked.update(match.id for match in fresh)
+        return fresh
+
+    def results(self, _: Run) -> list[Result]:
+        """What is told, in the order of the schedule."""
+        return [result_of(light(row), panel.table.rated) for panel, row in (*self.past, *self.present)]
+
+    def settle(self, ended: Trajectory) -> Iterator[Trajectory]:
+        """Take a match that has ended; gives those that go on record now, each with its weights."""
+        self.waiting[ended.match.id] = ended
+        return self._tell()
+
+    def _go_on(self) -> None:
+        """Tell what the record knows."""
+        left = list(self._tell())
+        assert not left, "a match that has ended is told at once, or waits for one that has not"
+
+    def _tell(self) -> Iterator[Trajectory]:
+        """Tell on up to the first match that is not known. Whoever else tells meanwhile goes on where this one is."""
+        while self.tasks and not (self.failed and not self.tasks[0]):
+            if not self.tasks[0]:
+                self._close()
+                continue
+            match = self._weighed(*self.tasks[0][0])
+            if match.id in self.known:
+                self._enter(self.known[match.id])
+            elif match.filed in self.waiting:
+                trajectory = retold(self.waiting.pop(match.filed), match)
+                self._enter(row_of(trajectory))
+                yield trajectory
+            else:
+                return
+
+    def _weighed(self, panel: Panel, pairing: Pairing) -> Match:
+        """A match of the present task, with its judges' weights."""
+        match, asked = (self.seated(panel.table, pairing, weights) for weights in (panel.weights, {}))
+        return match if match.id == asked.id else replace(match, asked_as=asked.id)
+
+    def _enter(self, row: Row) -> None:
+        """Put down what came of the next match of the present task."""
+        panel, _ = self.tasks[0].pop(0)
+        if row.status == "done":
+            self.present.append((panel, row))
+        else:
+            self.failed = True
+
+    def _close(self) -> None:
+        """The present task is over: its reputations weigh the next."""
+        for panel in self.panels:
+            panel.hear([row for whose, row in self.present if whose is panel])
+        self.past += self.present
+        self.present = []
+        self.tasks.pop(0)
+
+
+def row_of(record: Trajectory) -> Row:
+    """A trajectory as a result."""
+    names = ("match", "status", "returns", "metrics", "outcomes", "error")
+    return Row(**{name: getattr(record, name) for name in names})
 
 
 def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:

@@ -15,7 +15,7 @@ import pytest
 from simarena.errors import RequestFailed, RunFailed, ScenarioError, StoreError, UnknownName
 from simarena.ledger import Budget, Ledger, Price, RunReport
 from simarena.progress import Progress, clock, short, text
-from simarena.records import Completion, Match, Request, Usage
+from simarena.records import Completion, Match, Request, Trajectory, Usage
 from simarena.registry import ENVIRONMENTS
 from simarena.rollout import rollout
 from simarena.store import Writer, start_run
@@ -102,14 +102,15 @@ def test_one_slow_reply_delays_its_own_match_only(run: Writer) -> None:
     matches = schedule(10)
     others = asyncio.Event()
 
-    def watch(ended: object) -> None:
+    def settle(ended: Trajectory) -> Iterator[Trajectory]:
         if len(done := run_done) == 8:
             others.set()
         done.append(ended)
+        yield ended
 
-    run_done: list[object] = []
+    run_done: list[Trajectory] = []
     slow = Backend(lambda request: others if request.key.startswith(matches[0].id) else None)
-    report = go(run, matches, slow, concurrency=2, watch=watch)
+    report = go(run, matches, slow, concurrency=2, settle=settle)
     assert report.done == 10
     assert run_done[-1].match.id == matches[0].id
 
@@ -130,15 +131,15 @@ def test_seats_of_a_simultaneous_phase_are_asked_at_once(run: Writer) -> None:
 
 
 def test_a_schedule_may_look_at_results_before_it_names_the_next_match(run: Writer) -> None:
-    matches, ended = schedule(6), []
+    matches = schedule(6)
 
     def adaptive() -> Iterator[Match]:
         for match in matches:
             assert run.statuses().get(match.id) is None
             yield match
 
-    report = go(run, adaptive(), concurrency=2, watch=lambda record: ended.append(record.match.id))
-    assert report.done == len(ended) == 6
+    report = go(run, adaptive(), concurrency=2)
+    assert report.done == 6
     assert report.left == 0
 
 
@@ -150,12 +151,11 @@ def test_a_match_named_twice_is_played_once(run: Writer) -> None:
 # ---- resume --------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_command_again_asks_nothing_and_tells_of_all(run: Writer) -> None:
+def test_the_same_command_again_asks_nothing_of_what_is_done(run: Writer) -> None:
     go(run, schedule(5))
-    backend, told = Backend(), []
-    report = go(run, schedule(7), backend, watch=lambda record: told.append(record.match.id))
+    backend = Backend()
+    report = go(run, schedule(7), backend)
     assert (report.done, report.skipped) == (2, 5)
-    assert len(told) == 7
     assert {key.split("/")[0] for key in backend.asked} == {match.id for match in schedule(7)[5:]}
 
 

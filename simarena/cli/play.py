@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simarena.execution import Settings
     from simarena.ledger import RunReport
     from simarena.scenario import Scenario
+    from simarena.tournament_run import Plan
     from simarena.yamlfile import Source
 
 Name = Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or a shipped one's name.")]
@@ -38,6 +39,9 @@ Profile = Annotated[
     bool, typer.Option("--profile", help="Write timeline.json into the run folder: what the engines did, step by step.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
+
+SHOWN = 4
+"""Cells that are named one by one."""
 
 
 def run(
@@ -88,25 +92,38 @@ def tournament(
     as_json: AsJson = False,
 ) -> None:
     """Play a tournament on a scenario and print its leaderboard. The same command again plays what is missing."""
-    from simarena.summary import coordinate
     from simarena.tournament_run import hold, plan
 
     loaded = loaded_scenario(scenario, scale, seat, set_, seed)
     options = dict(changed(text, "--option") for text in option or [])
     planned = plan(loaded, scenario, agents or [], format_, options | ({"games": games} if games else {}))
-    if planned.left_out:
-        chosen = ", ".join(f"{axis}={coordinate(values[0])}" for axis, values in loaded.sweep.items())
-        output.note(f"sweep: playing {chosen}, one of {planned.left_out + 1} cells; --set KEY=VALUE holds another")
+    announce(planned)
     held = hold(planned, out, settings(concurrency, quiet, profile))
+    cells = held.cells if planned.scenario.sweep else None
     if as_json:
-        output.say_json(
-            {"run": str(held.folder), "report": held.report, **ratings_json(held.ratings), "standing": held.standing}
-        )
+        about = {"run": str(held.folder), "report": held.report}
+        output.say_json({**about, **ratings_json(held.ratings, cells), "standing": held.standing})
     else:
-        show_ratings(held.ratings)
+        show_ratings(held.ratings, cells)
         if format_ not in ("round_robin", "adaptive"):
             output.say(f"order by {format_}: {', '.join(held.standing)}")
     finish(held.report, held.folder, held.results[0].match if held.results else "", as_json)
+
+
+def announce(planned: Plan) -> None:
+    """Where a sweep is played: how much of it, before it is."""
+    from simarena.summary import coordinate, coordinates
+
+    if not planned.scenario.sweep:
+        return
+    axes = "; ".join(f"{axis}: {', '.join(map(coordinate, each))}" for axis, each in planned.scenario.sweep.items())
+    cells, first = len(planned.tables), len(planned.drawn([]))
+    matches = f"{first} matches" if planned.one_round else f"a first round of {first} matches"
+    output.note(f"sweep over {axes}")
+    output.note(f"{matches} in each of {cells} cells, {first * cells} in all; --set AXIS=VALUE holds an axis")
+    if planned.left_out:
+        shown = "; ".join(map(coordinates, planned.left_out[:SHOWN])) + ("; ..." if planned.left_out[SHOWN:] else "")
+        output.note(f"{len(planned.left_out)} more are left out, for nobody meets anybody there: {shown}")
 
 
 def verify(

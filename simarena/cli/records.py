@@ -29,6 +29,9 @@ def rate(
     where: Annotated[
         list[str] | None, typer.Option("--where", metavar="AXIS=VALUE", help="Only these cells of the sweep. Repeats.")
     ] = None,
+    by: Annotated[
+        list[str] | None, typer.Option("--by", metavar="AXIS", help="Ratings for each value of an axis too. Repeats.")
+    ] = None,
     method: Annotated[str, typer.Option(help="A further column: reputation, nash, alpha_rank or elo.")] = "",
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="A constant of the method. Repeats.")
@@ -39,34 +42,43 @@ def rate(
     """Ratings of everyone on the roster, with intervals, from what a run holds."""
     from simarena.store import open_run
     from simarena.tournament.ratings import rate as fitted
+    from simarena.tournament.results import by_cell
     from simarena.tournament_run import history, rated_by
 
     with open_run(run) as opened:
-        cells = chosen_cells(opened, where or [])
-        results = history(opened, where=cells)
-        graded = history(opened, where=cells, grades=True) if method == "reputation" else results
+        where_ = chosen_cells(opened, where or [], by or [])
+        results = history(opened, where=where_)
+        graded = history(opened, where=where_, grades=True) if method == "reputation" else results
     if not results:
         output.note(f"{run} holds no finished match to rate" + (" in these cells" if where else ""))
         raise typer.Exit(1)
     ratings = fitted(results, confidence=confidence)
+    cells = [(cell, fitted(some, confidence=confidence)) for cell, some in by_cell(results, by)] if by else None
     agents = [row.agent for row in ratings.leaderboard]
     options = dict(changed(text, "--option") for text in option or [])
     further = rated_by(method, graded, agents, options) if method else {}
     if as_json:
-        output.say_json({"run": str(run), **ratings_json(ratings), **({method: further} if method else {})})
+        output.say_json({"run": str(run), **ratings_json(ratings, cells), **({method: further} if method else {})})
         return
-    show_ratings(ratings)
+    show_ratings(ratings, cells)
     if further:
         output.table(["agent", method], [[name, output.number(value)] for name, value in further.items()])
 
 
-def chosen_cells(run: Run, where: list[str]) -> dict[str, JSON]:
-    """Axis -> value as asked for; UnknownName where the run was swept along no such axis."""
+def chosen_cells(run: Run, where: list[str], by: list[str]) -> dict[str, JSON]:
+    """Axis -> value as asked for; UnknownName where the run was swept along no such axis, or has no such value."""
+    from simarena.summary import coordinate, same
+
     cells = dict(changed(text, "--where") for text in where)
-    axes = {axis for match in run.matches() for axis in match.cell} if cells else set()
-    for axis in cells:
-        if axis not in axes:
-            raise UnknownName("sweep axis", axis, axes)
+    played = [match.cell for match in run.matches()] if cells or by else []
+    for axis in (*cells, *by):
+        if all(axis not in cell for cell in played):
+            raise UnknownName(
+                "sweep axis", axis, {axis for cell in played for axis in cell} or ["none: nothing varies"]
+            )
+    for axis, value in cells.items():
+        if not any(same(cell.get(axis), value) for cell in played):
+            raise UnknownName(f"value of {axis}", coordinate(value), {coordinate(cell[axis]) for cell in played})
     return cells
 
 

@@ -59,8 +59,12 @@ def study_json(study: Study) -> dict[str, Any]:
     return {"run": str(study.folder), "report": to_json(study.report), "cells": to_json(cells)}
 
 
-def show_ratings(ratings: Ratings) -> None:
-    """The leaderboard, and what one number cannot say."""
+Cells = list[tuple[dict[str, Any], "Ratings"]]
+"""(coordinates, ratings) of each cell."""
+
+
+def show_ratings(ratings: Ratings, cells: Cells | None = None) -> None:
+    """The leaderboard, what one number cannot say, and ratings by cell where there are several."""
     sure = f"{100 * ratings.confidence:g} %"
     output.table(
         ["agent", "rating", f"{sure} interval", "rank", "score", "matches", "invalid"],
@@ -76,6 +80,28 @@ def show_ratings(ratings: Ratings) -> None:
     if len(ratings.components) > 1:
         groups = "; ".join(", ".join(group) for group in ratings.components)
         output.say(f"ratings compare within these groups only, for they never met: {groups}")
+    if cells:
+        show_cells([row.agent for row in ratings.leaderboard], cells)
+
+
+def show_cells(agents: list[str], cells: Cells) -> None:
+    """A column a cell: ratings with intervals, in the order of the leaderboard."""
+    from simarena.summary import coordinate
+
+    boards = [{row.agent: row for row in ratings.leaderboard} for _, ratings in cells]
+    rows = [[name, *(reach(board[name]) if name in board else "-" for board in boards)] for name in agents]
+    rows.append(["ties", *(output.share(ratings.tie_rate) for _, ratings in cells)])
+    rows.append(["invalid turns", *(output.share(ratings.invalid_rate) for _, ratings in cells)])
+    rows.append(["matches", *(str(ratings.matches) for _, ratings in cells)])
+    heads = [", ".join(map(coordinate, cell.values())) or "all" for cell, _ in cells]
+    output.say()
+    grid(" x ".join(cells[0][0]), heads, rows)
+
+
+def reach(row: Row) -> str:
+    """A rating with its interval."""
+    known = row.low is not None and row.high is not None
+    return f"{row.rating:.0f} ({row.low:.0f} to {row.high:.0f})" if known else f"{row.rating:.0f}"
 
 
 def rating_row(row: Row) -> list[str]:
@@ -92,7 +118,8 @@ def rating_row(row: Row) -> list[str]:
     ]
 
 
-def ratings_json(ratings: Ratings) -> dict[str, Any]:
-    """Ratings for a script."""
+def ratings_json(ratings: Ratings, cells: Cells | None = None) -> dict[str, Any]:
+    """Ratings for a script; with `cells` those of each cell beside them."""
     found: dict[str, Any] = to_json(ratings)
-    return found
+    by_cell = [{"cell": cell, **to_json(each)} for cell, each in cells or ()]
+    return found if cells is None else {**found, "cells": by_cell}

@@ -57,6 +57,8 @@ class Course:
         """(pairs,): units played, in the order of their tasks."""
         results = played.results(p for pair in self.units for unit in pair for p in unit)
         self._data = compare(results, names)
+        self.games = len(results) / max(len({result.unit for result in results}), 1)
+        """Of a unit, on average: more than two where a unit is played in several cells."""
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, result in enumerate(results):
             self._rows[result.unit].append(row)
@@ -134,7 +136,7 @@ class Adaptive(Format):
         size = min(self.batch or max(len(wanted), int(course.done.sum()) // 4), int(left.sum()))
         more = np.zeros_like(left)
         covariance = fitted.model[: len(fitted.strength), : len(fitted.strength)].copy()
-        weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie)
+        weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie) * course.games / 2
         for _ in range(size):
             spread = covariance[:, first] - covariance[:, second]
             pairs = np.arange(len(left))

@@ -6,15 +6,16 @@ Knows no environment, model or file.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simarena.records import Trajectory
+from simarena.records import JSON, Trajectory
 
 Ints = NDArray[np.intp]
 Floats = NDArray[np.float64]
@@ -49,6 +50,8 @@ class Result:
     """Turns of each seat whose reply could not be applied as meant; empty: none."""
     turns: tuple[int, ...] = ()
     """Turns of each seat; empty: not counted."""
+    cell: Mapping[str, JSON] = field(default_factory=dict)
+    """Where in a sweep it was played: axis -> value."""
 
     def __post_init__(self) -> None:
         assert len(self.seats) == len(self.agents) == len(self.scores), f"match {self.match}: one agent, one score each"
@@ -67,7 +70,22 @@ def result_of(trajectory: Trajectory, seats: Sequence[str]) -> Result:
         scores=tuple(trajectory.returns[seat] for seat in seats),
         invalid=tuple(sum(n for outcome, n in counts.items() if outcome not in READ) for counts in outcomes),
         turns=tuple(sum(counts.values()) for counts in outcomes),
+        cell=match.cell,
     )
+
+
+def cell_key(cell: Mapping[str, JSON]) -> str:
+    """The same text for the same coordinates; true and 1 are not the same."""
+    return json.dumps(cell, sort_keys=True)
+
+
+def by_cell(results: Iterable[Result], axes: Iterable[str] | None = None) -> list[tuple[dict[str, JSON], list[Result]]]:
+    """(coordinates, results) of each cell, in the order of their first match; along these axes alone, where given."""
+    kept, groups = axes if axes is None else set(axes), dict[str, tuple[dict[str, JSON], list[Result]]]()
+    for result in results:
+        at = {axis: value for axis, value in result.cell.items() if kept is None or axis in kept}
+        groups.setdefault(cell_key(at), (at, []))[1].append(result)
+    return list(groups.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,8 @@ class Format(BaseModel):
         if seats > 2 and not self.any_seats:
             raise ScenarioError(f"{name}: matches have {seats} rated seats, it can pair 2; use round_robin")
         if len(agents) < seats:
-            raise ScenarioError(f"{name}: {len(agents)} agents for {seats} rated seats; enter at least {seats}")
+            few = "1 agent" if len(agents) == 1 else f"{len(agents)} agents"
+            raise ScenarioError(f"{name}: {few} for {seats} rated seats; enter at least {seats}")
 
 
 class Played:
