@@ -28,7 +28,7 @@ UNKNOWN_WORDS = re.compile(
     re.IGNORECASE,
 )
 TOO_LONG_WORDS = re.compile(
-    r"context.?(?:length|window|size)|maximum (?:input|prompt) length|prompt is too long|input is too long"
+    r"context.?(?:length|window|size)|maximum (?:input|prompt|model) length|prompt is too long|input is too long"
     r"|reduce the length|max_tokens must be at least 1, got -",
     re.IGNORECASE,
 )

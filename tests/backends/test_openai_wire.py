@@ -172,6 +172,7 @@ def test_schema_ladder_ends_and_other_refusals_stand():
         "You passed 1015 input tokens and requested 10. However, the model's context length is only 1024 tokens",
         "max_tokens must be at least 1, got -186.",
         "the request exceeds the available context size",
+        "The decoder prompt (length 3000) is longer than the maximum model length of 2048.",
     ],
 )
 def test_too_long_is_known_by_its_words(message):

@@ -61,7 +61,7 @@ def test_base_requests_are_unaffected_by_live_adapters(nano: Floor) -> None:
 
 def test_mixed_adapters_answer_as_they_do_alone(nano: Floor) -> None:
     alone = {who: nano.ask(request(1, adapter=who))[0] for who in WHO}
-    assert len({each.text for each in alone.values()}) >= 4
+    assert len({each.logprobs for each in alone.values()}) == len(WHO), "each by weights of its own"
     for n, found in enumerate(nano.ask(*(request(1, turn=n, adapter=WHO[n % 5]) for n in range(25)))):
         assert same(found, alone[WHO[n % 5]])
         assert near(found, alone[WHO[n % 5]])
@@ -71,7 +71,8 @@ def test_seeds_do_not_depend_on_the_batch(nano: Floor) -> None:
     alone = [nano.ask(request(n, sampling=HOT, seed=n % 3))[0] for n in range(6)]
     many = nano.ask(*(request(n, turn=k, sampling=HOT, seed=n % 3) for n in range(6) for k in range(4)))
     assert all(same(found, alone[n // 4]) for n, found in enumerate(many))
-    other = nano.ask(*(request(0, sampling=HOT, seed=seed) for seed in range(8)))
+    wild = replace(HOT, temperature=2.0, top_p=1.0)
+    other = nano.ask(*(request(0, sampling=wild, seed=seed) for seed in range(8)))
     assert len({each.text for each in other}) > 4
 
 
@@ -131,7 +132,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_structured_output_always_parses(nano: Floor, name: str) -> None:
-    schema, hot = SCHEMAS[name], replace(HOT, temperature=1.5, top_p=1.0, max_tokens=120)
+    schema, hot = SCHEMAS[name], replace(HOT, temperature=1.5, top_p=1.0, max_tokens=400)
     found = nano.ask(*(request(n, adapter=WHO[n % 5], schema=schema, sampling=hot) for n in range(16)))
     values = [json.loads(each.text) for each in found]
     assert all(each.how == "guided" for each in found)
