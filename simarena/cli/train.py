@@ -44,8 +44,8 @@ def train(
     from simarena.errors import MissingExtra
 
     try:
-        import peft  # noqa: F401
-        import torch  # noqa: F401
+        import peft  # noqa: F401 - only whether it is there
+        import torch  # noqa: F401 - the same
     except ImportError as error:
         raise MissingExtra("training", "transformers") from error
     from simarena import paths

@@ -173,7 +173,7 @@ def examine_training(train: Training, source: Source) -> None:
         return
     from simarena.training import losses
     from simarena.training.arguments import Arguments
-    from simarena.training.trainer import TrainingError, agreed
+    from simarena.training.trainer import TrainingError, agreed, known_reference
 
     at, before = ("league", "train"), len(source.errors)
     for key in NOT_HERE.keys() & train.arguments.keys():
@@ -186,6 +186,11 @@ def examine_training(train: Training, source: Source) -> None:
         return
     params = source.model(loss.Params, train.params, (*at, "params"))
     if arguments is None or params is None or len(source.errors) > before:
+        return
+    try:
+        known_reference(arguments.reference)
+    except TrainingError as error:
+        source.error((*at, "arguments", "reference"), str(error).removeprefix("reference: "))
         return
     rivals = () if train.rivals == "none" else (train.rivals,)
     try:

@@ -116,15 +116,22 @@ def to_line(record: Preference) -> JSON:
 def from_line(data: Mapping[str, Any]) -> Preference:
     """The inverse of `to_line`; an unknown key is a TypeError."""
     responses = tuple(
-        Response(**{**tupled(r), "messages": tuple(Message(*m) for m in r["messages"])}) for r in data["responses"]
+        Response(**{**tupled(r), "messages": tuple(map(message_of, r["messages"]))}) for r in data["responses"]
     )
     rest = {k: v for k, v in tupled(data).items() if k not in ("prompt", "responses")}
-    return Preference(**rest, prompt=tuple(Message(*m) for m in data["prompt"]), responses=responses)
+    return Preference(**rest, prompt=tuple(map(message_of, data["prompt"])), responses=responses)
 
 
 def message_line(message: Message) -> JSON:
     """Role and words; tokens stand beside, for the whole prompt or response."""
     return [message.role, message.content]
+
+
+def message_of(line: Any) -> Message:
+    """The inverse of `message_line`; ValueError where it is none."""
+    if not isinstance(line, list) or len(line) != 2 or not all(isinstance(part, str) for part in line):
+        raise ValueError(f"a message is [role, words], not {str(line)[:60]}")
+    return Message(*line)
 
 
 def sparse(record: Any, apart: tuple[str, ...]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Arguments(BaseModel):
     batch: PositiveInt = Field(16, description="Decisions of an optimiser step, all processes together.")
     tokens: PositiveInt = Field(4096, description="Tokens of tries in one forward; more is faster and needs memory.")
     chunk: PositiveInt = Field(1024, description="Tokens whose logits exist at once.")
-    learning_rate: PositiveFloat = 2e-4
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-4
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Share of the steps.")
     clip: PositiveFloat = Field(1.0, description="Largest norm of the gradient.")

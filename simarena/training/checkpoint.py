@@ -62,7 +62,9 @@ def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[st
         shutil.rmtree(scratch, ignore_errors=True)
         last = known(root)
         kept = f"the last good one is {last[-1]}" if last else "there is none before it"
-        raise CheckpointError(f"cannot write a checkpoint to {target}: {reason(error)}; {kept}") from error
+        raise CheckpointError(
+            f"cannot write a checkpoint to {target}: {reason(error)}; {kept}; make room, then run the same again"
+        ) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Recorded ids and masks are used as they are; only a record without them is token
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -97,11 +98,15 @@ def read_line(line: str) -> Preference | Unfit:
         data = json.loads(line)
         if not isinstance(data, dict):
             return Unfit("no record", "is no JSON object")
-        return from_line(data)
+        if odd := [name for name in ("prompt", "responses") if not isinstance(data.get(name, []), list)]:
+            return Unfit("wrong type", f"{odd[0]}: {shortened(data[odd[0]])} is no list")
+        return well_typed(from_line(data))
+    except Unfit as error:
+        return error
     except json.JSONDecodeError as error:
-        return Unfit("no record", f"is not JSON: {error}")
+        return Unfit("no record", f"is not JSON: {error.msg} at character {error.colno}")
     except KeyError as error:
-        return Unfit("no record", f"has no {error}")
+        return Unfit("no record", f"has no {error}; make pairs with: simarena pairs RUN (--format native)")
     except TypeError as error:
         return Unfit("unknown column", explained(str(error)))
     except (ValueError, AttributeError) as error:
@@ -114,6 +119,41 @@ def explained(error: str) -> str:
     if "unexpected keyword" in error:
         return f"has an unknown column {name!r}; make pairs with: simarena pairs RUN"
     return f"is no preference: {error}"
+
+
+def well_typed(record: Preference) -> Preference:
+    """The record itself; Unfit where a column that a trainer reads holds what it cannot be."""
+    number("weight", record.weight)
+    number("magnitude", record.magnitude)
+    whole_numbers("prompt_ids", record.prompt_ids)
+    for n, response in enumerate(record.responses):
+        of = f"of response {n}"
+        number(f"score {of}", response.score)
+        number(f"truth {of}", response.truth or 0.0)
+        for name in ("scores", "objectives"):
+            if not isinstance(marks := getattr(response, name), dict):
+                raise Unfit("wrong type", f"{name} {of}: {shortened(marks)} is no object")
+            for who, mark in marks.items():
+                number(f"{name} {of}, {who}", mark)
+        for name in ("ids", "mask", "turns"):
+            whole_numbers(f"{name} {of}", getattr(response, name))
+    return record
+
+
+def number(name: str, value: Any) -> None:
+    """Refuse what is no finite number."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unfit("wrong type", f"{name}: {shortened(value)} is no finite number")
+
+
+def whole_numbers(name: str, values: Any) -> None:
+    """Refuse what is neither missing nor a list of whole numbers."""
+    if values is None:
+        return
+    if not isinstance(values, tuple):
+        raise Unfit("wrong type", f"{name}: {shortened(values)} is no list")
+    if odd := [each for each in values if not isinstance(each, int)]:
+        raise Unfit("wrong type", f"{name}: {shortened(odd[0])} is no whole number")
 
 
 def prepare(
@@ -185,6 +225,8 @@ Part = tuple[tuple[int, ...], tuple[bool, ...], tuple[int, ...]]
 
 def checked_prompt(record: Preference, template: ChatTemplate) -> tuple[int, ...]:
     """The prompt's ids as they were sent; made of its words where the record has none."""
+    if not record.prompt or record.prompt_ids == ():
+        raise Unfit("no prompt", "has no prompt")
     if record.prompt_ids is None:
         if any(response.ids is not None for response in record.responses):
             raise Unfit("ids without prompt", "has ids of a response but none of its prompt")
@@ -263,9 +305,11 @@ def spelt(name: str, response: Response, turns: Sequence[int], template: ChatTem
             )
 
 
-def shortened(text: str) -> str:
-    """A text as an error shows it."""
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def shortened(value: Any) -> str:
+    """A value as an error shows it."""
+    if not isinstance(value, str):
+        return str(value)[:40]
+    return repr(value if len(value) <= 40 else value[:37] + "...")
 
 
 def written(name: str, response: Response, template: ChatTemplate) -> Part:

@@ -26,6 +26,7 @@ from simarena.backends.lora import read_pairs, read_settings
 from simarena.backends.template import ChatTemplate
 from simarena.casting import role
 from simarena.errors import MissingModel, ScenarioError
+from simarena.training.journal import writing
 
 Tune = Literal["lora", "full"]
 ADAPTER = "default"
@@ -158,8 +159,9 @@ def write(policy: Policy, tensors: Mapping[str, Tensor], folder: Path, meta: Map
     `tensors` are the whole trained parameters, on the CPU. The folder appears complete or not at all, and last of all:
     where it is, the agent can be seated.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole(folder) as scratch:
+    from safetensors import SafetensorError
+
+    with writing(folder, SafetensorError), whole(folder) as scratch:
         if policy.tune == "lora":
             write_adapter(policy, tensors, scratch, folder)
         else:
@@ -175,6 +177,7 @@ class whole:  # noqa: N801 - used like a function
         self.target = target
 
     def __enter__(self) -> Path:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
         begun = f".{self.target.name}-"
         for left in self.target.parent.glob(f"{glob.escape(begun)}*"):  # by one that was killed
             shutil.rmtree(left, ignore_errors=True)

@@ -69,6 +69,7 @@ def arguments(stage: Mapping[str, Any], changes: Mapping[str, Any] | None = None
 
     ScenarioError names every key that is wrong, the loss's own included.
     """
+    from simarena.training import losses
     from simarena.training.trainer import TrainingError, chosen_loss
 
     data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in stage.items()}
@@ -82,19 +83,29 @@ def arguments(stage: Mapping[str, Any], changes: Mapping[str, Any] | None = None
             data[LOSS_PART] = {**data.get(LOSS_PART, {}), name: value}
     try:
         made = Arguments(**data)
+        refuse_unknown(changes or {}, made, losses.find(made.loss).Params)
         chosen_loss(made)
     except ValidationError as error:
-        known = sorted(Arguments.model_fields)
-        raise ScenarioError("\n".join(wrong(problem, known) for problem in error.errors(include_url=False))) from error
+        raise ScenarioError("\n".join(map(wrong, error.errors(include_url=False)))) from error
     except (TrainingError, UnknownName) as error:
         raise ScenarioError(str(error)) from error
     return made
 
 
-def wrong(problem: Any, known: list[str]) -> str:
+def refuse_unknown(changes: Mapping[str, Any], made: Arguments, params: type[BaseModel]) -> None:
+    """ScenarioError for a change that is neither an argument nor one of the loss's parameters."""
+    known = [*Arguments.model_fields, *params.model_fields]
+    for name in changes:
+        if "." not in name and name not in known:
+            hint = yamlfile.suggestion(name, known)
+            raise ScenarioError(f"{name}: neither an argument nor a parameter of loss {made.loss!r}{hint}")
+
+
+def wrong(problem: Any) -> str:
     """One of pydantic's errors in a line."""
     place = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
+        known = sorted(yamlfile.known_keys(Arguments, problem["loc"][:-1]))
         return f"{place}: unknown argument{yamlfile.suggestion(str(problem['loc'][-1]), known)}"
     return f"{place}: {problem['msg']} (got {yamlfile.shortened(problem['input'])})"
 

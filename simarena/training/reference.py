@@ -11,7 +11,7 @@ import json
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from simarena.errors import SimArenaError
 from simarena.training.distributed import Ranks
+from simarena.training.journal import writing
 from simarena.training.trie import Sequence as Tokens
 
 APPLICATION = 0x51A4E7B
@@ -102,14 +103,20 @@ class Cache:
 
     def __init__(self, path: Path, version: str, dtype: str) -> None:
         self.path, self.version, self.dtype = path, version, dtype
+        if path.is_dir():
+            raise UnfitReference(f"{path} is a folder; name a file with reference_cache")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, isolation_level="DEFERRED")
-            self._open(version)
+            with self._writing():
+                self._db = sqlite3.connect(path, isolation_level="DEFERRED")
+                self._open(version)
         except sqlite3.DatabaseError as error:
             raise UnfitReference(f"{path} is no cache of reference log-probabilities: {error}; delete it") from error
         self.hits = 0
         self.misses = 0
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self.path, sqlite3.OperationalError)  # full, locked, not to be written: what the system says
 
     def _open(self, version: str) -> None:
         self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -140,16 +147,19 @@ class Cache:
     def keep(self, sequence: Tokens, logps: Tensor) -> None:
         """Note log-probabilities [T]; they are on disk after the next `commit`."""
         blob = logps.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
-        self._db.execute("INSERT OR REPLACE INTO logps VALUES (?, ?, ?)", (key_of(sequence), self.version, blob))
+        with self._writing():
+            self._db.execute("INSERT OR REPLACE INTO logps VALUES (?, ?, ?)", (key_of(sequence), self.version, blob))
 
     def commit(self) -> None:
         """Bring everything to disk, and forget versions that were left behind."""
-        self._db.execute("DELETE FROM logps WHERE version != ?", (self.version,))
-        self._db.commit()
+        with self._writing():
+            self._db.execute("DELETE FROM logps WHERE version != ?", (self.version,))
+            self._db.commit()
 
     def close(self) -> None:
-        """Give the file back."""
-        self._db.commit()
+        """Give the file back, with all that there was room for."""
+        with suppress(sqlite3.OperationalError):
+            self._db.commit()
         self._db.close()
 
 

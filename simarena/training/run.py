@@ -20,7 +20,7 @@ from simarena.provenance import provenance
 from simarena.training.arguments import Arguments
 from simarena.training.data import Prepared, Unfit, prepare, summary
 from simarena.training.distributed import Ranks, ranks, whole
-from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics
+from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics, writing
 from simarena.training.policy import Learner, find_learner, load_policy, read_template, write
 from simarena.training.trainer import Metrics, train
 
@@ -97,6 +97,8 @@ def claim(out: Path, title: str, learner: Learner, prepared: Prepared, arguments
         "arguments": arguments.model_dump(mode="json"),
     }
     path = out / TRAINING
+    if out.exists() and not out.is_dir():
+        raise OtherTraining(f"{out} is a file; give a folder with --out")
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key in asked if known.get(key) != asked[key]]
@@ -105,10 +107,11 @@ def claim(out: Path, title: str, learner: Learner, prepared: Prepared, arguments
                 f"{out} holds another training ({', '.join(differing)} differ); give another folder with --out"
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    with writing(path):
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+        os.replace(scratch, path)
 
 
 def fulfil(

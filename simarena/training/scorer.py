@@ -10,7 +10,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -182,7 +182,7 @@ def describe(
     One forward of all rows together. `model` is a causal language model of transformers, plain or with peft's LoRA; its
     own mode, adapters and gradient settings are respected, and its attention is set to follow tries.
     """
-    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    base: Any = cast(Any, model).get_base_model() if hasattr(model, "get_base_model") else model
     attend_along_tries(base)
     head = read_head(base)
     ids, position, end, source = (each.to(base.device) for each in batched(rows))

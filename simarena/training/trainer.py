@@ -18,19 +18,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from simarena.errors import SimArenaError
+from simarena.agents.members import member
+from simarena.errors import ScenarioError, SimArenaError
 from simarena.identity import content_hash
 from simarena.training import batches, checkpoint, losses, schedules
 from simarena.training.arguments import Arguments
 from simarena.training.assemble import Sums, assemble, peak_memory
 from simarena.training.data import Decision, Prepared, annotators
 from simarena.training.distributed import Ranks, Reader, sharded
-from simarena.training.frozen import anchored, compared_with, fixed, mismatched
+from simarena.training.frozen import KINDS, anchored, compared_with, fixed, mismatched
 from simarena.training.policy import Policy
 from simarena.training.reference import Frozen, put
 from simarena.training.reliability import Reliability
 from simarena.training.scored import Scored
 from simarena.training.trie import Sequence as Tokens
+from simarena.yamlfile import suggestion
 
 START_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """How far the first loss may lie from its closed form where policy = reference."""
@@ -110,7 +112,7 @@ def train(  # noqa: C901 - one story, told from beginning to end
         with torch.no_grad(), precision(arguments):
             return list(reader(sequences)[0])
 
-    with compared_with(policy, trained, anchor, arguments, decisions, folder, among, read) as frozen:
+    with memory(arguments), compared_with(policy, trained, anchor, arguments, decisions, folder, among, read) as frozen:
         plan = planned(decisions, frozen, arguments)
         averages = schedules.start_averages(arguments.update, trained)
         reliability = Reliability(
@@ -140,26 +142,25 @@ def train(  # noqa: C901 - one story, told from beginning to end
 
             # ---- one loss over all decisions of the step, in as many forwards as memory asks for ---------------------
             sums = Sums(len(judges))
-            with memory(arguments):
-                mine = [decisions[i] for i in step.indices if i % among.world == among.rank]
-                pieces = list(even(mine, decisions[step.indices[0]], arguments.tokens, among))
-                others = mismatched(pieces, frozen, read, among) if "mismatched" in needs else None
-                for piece, counts in pieces:
-                    sequences = [each for decision in piece for each in decision.sequences]
-                    against = frozen.logps(sequences)
-                    with precision(arguments):
-                        own = reader(sequences, lse2="confidence" in needs)
-                    scored = assemble(piece, own, against, loss, params, arguments, (judges, trust), others)
-                    if number == 1:
-                        check_start(loss, scored, policy, arguments)
-                    result = loss(scored, params)
-                    # Sharded gradients are averaged over processes; this makes them a sum over the step's decisions.
-                    weight = counts * among.world / len(step.indices)
-                    (result.loss.sum() * weight).backward()  # type: ignore[no-untyped-call]
-                    if counts:
-                        sums.add(piece, own, scored, result)
-                        if frozen.reference:
-                            sums.drift(own, against)
+            mine = [decisions[i] for i in step.indices if i % among.world == among.rank]
+            pieces = list(even(mine, decisions[step.indices[0]], arguments.tokens, among))
+            others = mismatched(pieces, frozen, read, among) if "mismatched" in needs else None
+            for piece, counts in pieces:
+                sequences = [each for decision in piece for each in decision.sequences]
+                against = frozen.logps(sequences)
+                with precision(arguments):
+                    own = reader(sequences, lse2="confidence" in needs)
+                scored = assemble(piece, own, against, loss, params, arguments, (judges, trust), others)
+                if number == 1:
+                    check_start(loss, scored, policy, arguments)
+                result = loss(scored, params)
+                # Sharded gradients are averaged over processes; this makes them a sum over the step's decisions.
+                weight = counts * among.world / len(step.indices)
+                torch.autograd.backward(result.loss.sum() * weight)
+                if counts:
+                    sums.add(piece, own, scored, result)
+                    if frozen.reference:
+                        sums.drift(own, against)
             sums.joined(among)
             check_finite(number, sums, arguments)
 
@@ -229,13 +230,15 @@ def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Seque
             raise TrainingError(f"row {decision.row}: loss {loss.name!r} compares, and it has one response")
         if "spans" in needs and None in decision.spans:
             raise TrainingError(
-                f'row {decision.row}: loss {loss.name!r} weighs segments; mark every own turn in objectives: "turn 0"'
+                f"row {decision.row}: loss {loss.name!r} weighs segments, and not every own turn has a mark; give "
+                'each response objectives, e.g. {"turn 0": 1.0, "turn 1": 0.2}'
             )
     return needs
 
 
 def agreed(loss: losses.Loss, params: Any, arguments: Arguments) -> frozenset[str]:
     """What the loss needs; TrainingError where the arguments cannot give it, whatever the pairs."""
+    known_reference(arguments.reference)
     needs = frozenset(loss.required(params))
     if "reference" in needs and arguments.reference == "none":
         raise TrainingError(f"loss {loss.name!r} compares with a reference; set reference to start or base")
@@ -246,6 +249,16 @@ def agreed(loss: losses.Loss, params: Any, arguments: Arguments) -> frozenset[st
             f"a reference that moves begins where the policy does; set reference to start, not {arguments.reference!r}"
         )
     return needs
+
+
+def known_reference(name: str) -> None:
+    """Refuse a reference that is no word for one and no agent. What weights it has is seen when they are loaded."""
+    if name in KINDS:
+        return
+    try:
+        member(name)
+    except ScenarioError as error:
+        raise TrainingError(f"reference: {error}{suggestion(name, KINDS)}") from error
 
 
 def planned(decisions: Sequence[Decision], frozen: Frozen, arguments: Arguments) -> list[Step]:
@@ -335,7 +348,7 @@ def memory(arguments: Arguments) -> Iterator[None]:
         if not short and not any(words in str(error).lower() for words in ("out of memory", "can't allocate memory")):
             raise
         raise TrainingError(
-            f"out of memory in a step; lower tokens (now {arguments.tokens}) or chunk (now {arguments.chunk}), or set "
+            f"out of memory; lower tokens (now {arguments.tokens}) or chunk (now {arguments.chunk}), or set "
             f"recompute (now {str(arguments.recompute).lower()})"
         ) from error
 
@@ -374,5 +387,5 @@ def check_finite(number: int, sums: Sums, arguments: Arguments) -> None:
     if not math.isfinite(sums.values["loss"]):
         raise TrainingError(
             f"step {number}: the loss is {sums.mean('loss')}; lower learning_rate (now {arguments.learning_rate:g}), "
-            f"or choose a loss that is bounded (now {arguments.loss}); the last checkpoint is from before it"
+            f"or choose a loss that is bounded (now {arguments.loss}); checkpoints that were written before it stay"
         )

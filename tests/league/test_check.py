@@ -71,6 +71,11 @@ MISTAKES = {
         "builder: outcome, params: {role: contestants}",
     ): "14:38: league.pairs.params.role: nobody sits as 'contestants'; did you mean 'contestant'?",
     (
+        "learning_rate: 1",
+        "reference: strat, learning_rate: 1",
+    ): "15:55: league.train.arguments.reference: unknown agent or policy 'strat' (see: simarena list agents, simarena "
+    "list policies); did you mean 'start'?",
+    (
         "exam: {",
         "exam: {metric: acuracy, ",
     ): "16:10: league.exam.metric: unknown measure 'acuracy'; did you mean 'accuracy'?",

@@ -25,6 +25,11 @@ def line_with(good: Preference, **more: Any) -> Any:
     return read_line(json.dumps({**to_line(good), **more}))
 
 
+def with_response(good: Preference, **more: Any) -> Any:
+    line: Any = to_line(good)
+    return line_with(good, responses=[{**line["responses"][0], **more}, *line["responses"][1:]])
+
+
 WRONG: dict[str, Any] = {
     "has no own token that could carry loss": lambda r: spoilt(r, mask=tuple(False for _ in r.responses[1].mask)),
     "marks": lambda r: spoilt(r, mask=(True,)),
@@ -42,6 +47,16 @@ WRONG: dict[str, Any] = {
     "unknown column 'chosen'": lambda r: line_with(r, chosen="x"),
     "is not JSON": lambda r: read_line("{"),
     "has no 'responses'": lambda r: read_line("{}"),
+    "(--format native)": lambda r: read_line('{"prompt": [], "chosen": "yes", "rejected": "no"}'),
+    "ids of response 0: 'x' is no whole number": lambda r: with_response(r, ids=["x"]),
+    "mask of response 0: 'all' is no list": lambda r: with_response(r, mask="all"),
+    "score of response 0: 'good' is no finite number": lambda r: with_response(r, score="good"),
+    "scores of response 0, ann: None is no finite number": lambda r: with_response(r, scores={"ann": None}),
+    "objectives of response 0: 3 is no object": lambda r: with_response(r, objectives=3),
+    "weight: nan is no finite number": lambda r: line_with(r, weight=float("nan")),
+    "responses: 3 is no list": lambda r: line_with(r, responses=3),
+    "a message is [role, words]": lambda r: line_with(r, prompt=[{"role": "user", "content": "hello"}]),
+    "has no prompt": lambda r: replace(r, prompt=(), prompt_ids=()),
     "has no response": lambda r: replace(r, responses=()),
     "the model reads 40": lambda r: long(r),
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from simarena.training import schedules
 from simarena.training.data import Prepared
+from simarena.training.journal import Unwritten
 from simarena.training.policy import load_policy
 from simarena.training.reference import Cache, Reference, UnfitReference, adapter_off, key_of, wearing
 from simarena.training.schedules import Update
@@ -92,6 +93,23 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.sqlite").write_text("nothing of the kind, but longer than a header of SQLite would be" * 20)
     with pytest.raises(UnfitReference, match="no cache"):
         Cache(tmp_path / "r.sqlite", "v1", "fp32")
+
+
+def test_a_folder_is_no_cache(tmp_path: Path) -> None:
+    with pytest.raises(UnfitReference, match="is a folder; name a file with reference_cache"):
+        Cache(tmp_path, "v1", "fp32")
+
+
+def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    cache = Cache(path, "v1", "fp32")
+    cache.keep(ONE, torch.tensor([-0.1, -0.7]))
+    cache.commit()
+    cache._db.execute("PRAGMA max_page_count = 3")  # SQLite then says what it says where the disk is full
+    with pytest.raises(Unwritten, match=r"cannot write .*r\.sqlite: database or disk is full; make room"):
+        cache.keep(Sequence((5, 2, 3), ONE.mask), torch.zeros(10_000))
+    cache.close()
+    assert Cache(path, "v1", "fp32").find(ONE) is not None
 
 
 def test_a_poisoned_cache_is_noticed_in_the_first_loss(

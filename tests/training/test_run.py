@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from simarena.agents.members import member
 from simarena.casting import role
 from simarena.training import policy, run
 from simarena.training.arguments import Arguments
-from simarena.training.journal import is_training, read_training
+from simarena.training.journal import Unwritten, is_training, read_training, writing
 from simarena.training.run import OtherTraining, Trained, train_agent
 from tests.tiny import Tiny
 from tests.training.conftest import SMALL
@@ -78,6 +80,32 @@ def test_what_was_asked_for_and_every_step_can_be_read_afterwards(teach: Any, tm
     assert [each["step"] for each in metrics] == [1, 2]
     assert list(made.metrics) == metrics
     assert made.meta["scores"]["loss"] == metrics[-1]["loss"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(teach: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OtherTraining, match="is a file; give a folder with --out"):
+        teach()
+
+
+def test_a_full_disk_at_the_end_names_the_folder_and_the_next_call_finishes(
+    teach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(Unwritten, match=r"cannot write .*ann@1: .*No space left.*; make room, then run the same"):
+            teach()
+    assert not list(tmp_path.glob("out/*ann@1*"))
+    assert teach().agent.is_file()
+
+
+def test_a_full_disk_for_the_metrics_names_their_file(tmp_path: Path) -> None:
+    said = r"cannot write .*metrics\.jsonl: No space left on device; make room"
+    with pytest.raises(Unwritten, match=said), writing(tmp_path / "metrics.jsonl"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_folder_of_another_training_is_refused_and_left_as_it_is(teach: Any, tmp_path: Path) -> None:

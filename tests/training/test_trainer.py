@@ -137,14 +137,26 @@ def test_out_of_memory_names_the_knobs(training: Callable[..., Any], monkeypatch
         training(tokens=123, chunk=45, reference="none", loss="simpo")
 
 
+def test_out_of_memory_before_the_first_step_names_them_too(
+    training: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(trainer.Reader, "forward", too_much)
+    with pytest.raises(TrainingError, match="out of memory; lower tokens"):
+        training(stages=2)
+
+
 @pytest.mark.parametrize(
     ("settings_", "said"),
     [
         ({"loss": "dpo", "params": {"bta": 1}}, "bta: Extra inputs are not permitted .it has: beta"),
+        ({"reference": "strat"}, "reference: unknown agent or policy 'strat'.*; did you mean 'start'"),
         ({"reference": "none"}, "compares with a reference"),
         ({"loss": "inpo"}, "name them with opponents"),
         ({"reference": "base", "update": {"kind": "hard"}}, "set reference to start"),
-        ({"loss": "two_d_dpo"}, "row 1: .*mark every own turn"),
+        ({"loss": "two_d_dpo"}, "row 1: .*not every own turn has a mark"),
     ],
 )
 def test_what_could_only_fail_later_fails_at_once(
