@@ -95,7 +95,8 @@ def _prepare(folder: Path, connection: sqlite3.Connection, meta: Mapping[str, JS
     known = dict(execute("SELECT name, value FROM meta"))
     if known and not extend and json.loads(known["scenario_hash"]) != meta["scenario_hash"]:
         raise StoreError(
-            f"{folder} holds a run of another scenario, or of this one before it was changed; give another run folder"
+            f"{folder} holds a run of another scenario, or of this one by another command or before it was changed; "
+            "give another run folder"
         )
     about = provenance() | {"scenario_hash": meta["scenario_hash"]}
     execute("BEGIN IMMEDIATE")

@@ -10,15 +10,12 @@ killed tournament goes on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from simarena.casting import Cast
-from simarena.errors import ScenarioError, UnknownName
+from simarena.errors import ScenarioError
 from simarena.execution import Settings, budget_of, execute, notes
 from simarena.ledger import RunReport
 from simarena.records import JSON, Match
@@ -231,45 +228,3 @@ def history(
         if row.status == "done" and not row.match.parent and here and (not entered or contesting <= entered):
             found.append(result_of(light(row, seats) if grades else light(row), seats))
     return found
-
-
-# ---- other ways to rate ----------------------------------------------------------------------------------------------
-
-
-def methods() -> tuple[str, ...]:
-    """Further ways to rate, for fields that no single scale fits."""
-    return ("reputation", "nash", "alpha_rank", "elo")
-
-
-def rated_by(
-    method: str, results: Sequence[Result], agents: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, float]:
-    """Agent -> value by one of `methods()`, best first."""
-    import numpy as np
-
-    from simarena.tournament import elo, nontransitive, reputation
-    from simarena.tournament.ratings import win_shares
-    from simarena.tournament.results import compare
-
-    if method not in methods():
-        raise UnknownName("method", method, methods())
-    if method == "reputation":
-        try:
-            constants = reputation.Constants(**options)
-        except ValidationError as error:
-            lines = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors(include_url=False))
-            known = ", ".join(reputation.Constants.model_fields)
-            raise ScenarioError(f"reputation does not take these options: {lines} (it knows {known})") from error
-        table = reputation.reputations(results, agents, constants)
-        found = {name: each.value for name, each in table.items()}
-    else:
-        data = compare(results, agents)
-        shares = win_shares(data)
-        margin = nontransitive.margins(shares)
-        columns: dict[str, Callable[[], Any]] = {
-            "nash": lambda: nontransitive.nash(margin).weights,
-            "alpha_rank": lambda: nontransitive.alpha_rank(margin, **options),
-            "elo": lambda: elo.least_squares(shares),
-        }
-        found = dict(zip(data.agents, np.asarray(columns[method]()).tolist(), strict=True))
-    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -9,7 +9,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from simarena import seeds
 from simarena.backends.base import DIGITS
 from simarena.backends.engine_meter import EngineReport, Meter
+from simarena.backends.engine_thread import Awaited
 from simarena.errors import RequestFailed, RunFailed, SimArenaError
 from simarena.records import JSON, Completion, Request, Usage
 
@@ -44,13 +44,11 @@ class TransformersOptions(BaseModel):
     price_completion: float = Field(default=0.0, ge=0, description="Money per million completion tokens.")
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+@dataclass(slots=True, eq=False, kw_only=True)
+class Job(Awaited):
     """A request on its way through the engine."""
 
     request: Request
-    answer: asyncio.Future[Completion]
-    loop: asyncio.AbstractEventLoop
     prompt: list[int] = field(default_factory=list)
     rests: list[list[int]] = field(default_factory=list)
     """Continuations to score."""
@@ -66,19 +64,6 @@ class Job:
     def conversation(self) -> Hashable:
         """What its prompt is the latest state of."""
         return self.request.key.rpartition("/")[0], self.request.adapter
-
-    def settle(self, result: Completion | Exception) -> None:
-        """Hand the result to whoever waits for it, on its own loop; nobody may wait any more."""
-        with suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(self._set, result)
-
-    def _set(self, result: Completion | Exception) -> None:
-        if self.answer.done():
-            return
-        if isinstance(result, Exception):
-            self.answer.set_exception(result)
-        else:
-            self.answer.set_result(result)
 
 
 class TransformersBackend:
@@ -97,7 +82,7 @@ class TransformersBackend:
             self._thread.start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Completion] = loop.create_future()
-        self.engine.submit(Job(request, answer, loop))
+        self.engine.submit(Job(answer=answer, loop=loop, request=request))
         return await answer
 
     def reports(self) -> list[EngineReport]:

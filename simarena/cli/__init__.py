@@ -16,7 +16,6 @@ app = typer.Typer(
     name="simarena",
     help="Scenario files become rated, resumable tournaments of language models, policies and learners.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -63,7 +62,9 @@ def call(arguments: list[str]) -> int:
     """Run a command; returns its exit code. No error but one under --debug shows a traceback."""
     debug = "--debug" in arguments
     try:
-        result = typer.main.get_command(app).main(spread(arguments), prog_name="simarena", standalone_mode=False)
+        result = typer.main.get_command(app).main(
+            spread(arguments) or ["--help"], prog_name="simarena", standalone_mode=False
+        )
     except Exception as error:
         if debug:
             raise
@@ -80,7 +81,7 @@ def spread(arguments: list[str]) -> list[str]:
     words = [word for word in arguments if word != "--debug"]
     found: list[str] = []
     naming = False
-    for word, following in zip(words, [*words[1:], "-"], strict=True):
+    for word, following in zip(words, [*words, "-"][1:], strict=True):
         naming = word == "--agents" or (naming and not word.startswith("-"))
         if word == "--agents" and not following.startswith("-"):
             continue

@@ -41,10 +41,18 @@ def rate(
 ) -> None:
     """Ratings of everyone on the roster, with intervals, from what a run holds."""
     from simarena.store import open_run
+    from simarena.tournament.methods import METHODS, rated_by, read_options
     from simarena.tournament.ratings import rate as fitted
     from simarena.tournament.results import by_cell
-    from simarena.tournament_run import history, rated_by
+    from simarena.tournament_run import history
 
+    options = dict(changed(text, "--option") for text in option or [])
+    if method and method not in METHODS:
+        raise UnknownName("method", method, METHODS)
+    if options and not method:
+        raise typer.BadParameter("is a constant of a --method, and none is given", param_hint="--option")
+    if method:
+        read_options(method, options)
     with open_run(run) as opened:
         where_ = chosen_cells(opened, where or [], by or [])
         results = history(opened, where=where_)
@@ -53,9 +61,9 @@ def rate(
         output.note(f"{run} holds no finished match to rate" + (" in these cells" if where else ""))
         raise typer.Exit(1)
     ratings = fitted(results, confidence=confidence)
-    cells = [(cell, fitted(some, confidence=confidence)) for cell, some in by_cell(results, by)] if by else None
+    meetings = [result for result in results if len(result.agents) > 1]
+    cells = [(cell, fitted(some, confidence=confidence)) for cell, some in by_cell(meetings, by)] if by else None
     agents = [row.agent for row in ratings.leaderboard]
-    options = dict(changed(text, "--option") for text in option or [])
     further = rated_by(method, graded, agents, options) if method else {}
     if as_json:
         output.say_json({"run": str(run), **ratings_json(ratings, cells), **({method: further} if method else {})})
@@ -303,6 +311,8 @@ def export(
         if out == "-":
             export_jsonl(opened, sys.stdout, completions=completions)
             return
+        if Path(out).is_dir():
+            raise typer.BadParameter(f"{out} is a folder; name a file in it", param_hint="--out")
         begun = Path(f"{out}.part")  # so that OUT is whole or not there
         with begun.open("w", encoding="utf-8", errors="surrogatepass") as file:
             count = export_jsonl(opened, file, completions=completions)

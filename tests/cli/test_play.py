@@ -77,22 +77,28 @@ def test_a_tournament_swaps_seats_rates_everyone_and_goes_on(simarena: Call) -> 
     equal = (*DUELS, "--set", "weights=equal")
     said = simarena("tournament", *equal, "--json")
     assert said.code == 0
-    assert "playing judging=score" in said.err
+    assert "30 matches in each of 2 cells, 60 in all" in said.err
     found = said.json
-    assert found["report"]["done"] == 30
+    assert found["report"]["done"] == 60
     assert len(found["leaderboard"]) == 6
+    assert [each["cell"] for each in found["cells"]] == [{"judging": "score"}, {"judging": "likelihood"}]
     keys = {"agent", "rating", "low", "high", "rank_low", "rank_high", "matches"}
     assert keys <= set(found["leaderboard"][0])
     again = simarena("tournament", *equal, "--format", "swiss", "--out", found["run"], "--json").json
     assert again["report"]["done"] == 0, "formats share what was played"
     printed = simarena("tournament", *equal, "--out", found["run"])
     assert "95 % interval" in printed.out
+    assert "likelihood" in printed.out
     assert "simarena show" in printed.out
+    one = simarena("tournament", *equal, "--set", "judging=likelihood", "--json")
+    assert "sweep" not in one.err
+    assert one.json["report"]["done"] == 30
+    assert "cells" not in one.json
 
 
 def test_agents_are_entered_by_name_and_the_rest_judge(simarena: Call) -> None:
     names = ["any/random", "any/silent", "arena/truthful"]
-    equal = (*DUELS, "--set", "weights=equal")
+    equal = (*DUELS, "--set", "weights=equal", "--set", "judging=score")
     found = simarena("tournament", *equal, "--agents", *names, "--json").json
     assert {row["agent"] for row in found["leaderboard"]} == set(names)
     for row in simarena("show", found["run"], "--json").json:

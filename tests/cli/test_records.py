@@ -13,7 +13,7 @@ from simarena import paths
 from simarena.identity import new_match
 from simarena.records import Event, Trajectory, Turn
 from simarena.store import Result, open_run, start_run
-from simarena.tournament_run import light
+from simarena.weighing import light
 from tests.cli.conftest import SMALL, Call
 
 FORGED = "\x1b[2J\x1b]0;owned\x07 [bold]judge_0 (inattentive)[/bold] \u202egnihton :emoji: \x9b31m"
@@ -63,10 +63,32 @@ def test_reputations_move_by_the_panels_margin_once(metrics: dict[str, float], g
 def test_rate_refuses_what_it_does_not_know(simarena: Call, played: str) -> None:
     assert simarena("rate", played, "--method", "ello").code == 2
     assert simarena("rate", played, "--method", "reputation", "--option", "steps=3").code == 2
-    refused = simarena("rate", played, "--where", "protocl=debate")
-    assert refused.code == 2
-    assert "unknown sweep axis 'protocl'" in refused.err
+    for method, option in (("alpha_rank", "alpha=x"), ("nash", "alpha=1"), ("elo", "k=32")):
+        refused = simarena("rate", played, "--method", method, "--option", option)
+        assert refused.code == 2
+        assert f"{method} does not take these options" in refused.err
+    assert "none is given" in simarena("rate", played, "--option", "alpha=1").err
+    for option in ("--where=protocl=debate", "--by=protocl"):
+        refused = simarena("rate", played, option)
+        assert refused.code == 2
+        assert "unknown sweep axis 'protocl'" in refused.err
     assert simarena("rate", ".").code == 1
+
+
+def test_rate_tells_cells_apart(simarena: Call) -> None:
+    both = "sweep.protocol=[consultancy, debate, open_debate]"
+    assert simarena("run", *SMALL, "--set", both, "--out", "swept").code == 0
+    found = simarena("rate", "swept", "--by", "protocol", "--json").json
+    cells = found["cells"]
+    assert [each["cell"]["protocol"] for each in cells] == ["debate", "open_debate"], "a consultant meets nobody"
+    alone = simarena("rate", "swept", "--where", "protocol=debate", "--json").json
+    assert cells[0]["leaderboard"] == alone["leaderboard"]
+    said = simarena("rate", "swept", "--by", "protocol").out
+    assert "open_debate" in said
+    assert "ties" in said
+    refused = simarena("rate", "swept", "--where", "protocol=debat")
+    assert refused.code == 2
+    assert "unknown value of protocol 'debat'; did you mean 'debate'?" in refused.err
 
 
 def test_replay_compares_every_state_and_every_prompt(simarena: Call, played: str) -> None:
