@@ -68,7 +68,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "-"
     if value == round(value) and abs(value) < 1e6:
         return str(round(value))
-    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:z.{digits}f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def share(value: float) -> str:

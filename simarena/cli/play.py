@@ -40,6 +40,8 @@ Profile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
+USUAL_SCALE = "mini"
+"""What scenarios are verified at."""
 SHOWN = 4
 """Cells that are named one by one."""
 
@@ -128,7 +130,7 @@ def announce(planned: Plan) -> None:
 
 def verify(
     scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Files, or shipped ones' names.")],
-    scale: Annotated[str, typer.Option(help="Which overrides to play with; where a scenario has them.")] = "mini",
+    scale: Annotated[str, typer.Option(help="Overrides to play with; mini where there are any.")] = USUAL_SCALE,
     seat: Seats = None,
     out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder, one in it for each scenario.")] = None,
     concurrency: Concurrency = 64,
@@ -155,7 +157,7 @@ def verified(name: str, scale: str, seat: list[str] | None, out: Path, concurren
     from simarena.studies import label
 
     path = paths.find_scenario(name)
-    scale = scale if scale in load(path).scale else ""
+    scale = "" if scale == USUAL_SCALE and scale not in load(path).scale else scale
     scenario = loaded_scenario(name, scale, seat, None, None)
     held = load(path, scale).sweep.keys() - scenario.sweep.keys()
     study, found = checks.verify(scenario, name, out / label(name), settings(concurrency, True), held)

@@ -109,6 +109,12 @@ def test_agents_are_entered_by_name_and_the_rest_judge(simarena: Call) -> None:
     assert more["report"]["done"] == 6, "an agent more adds its own meetings alone"
 
 
+def test_no_words_at_all_print_the_help(simarena: Call) -> None:
+    said = simarena()
+    assert said.code == 0
+    assert "tournament" in said.out
+
+
 def test_verify_passes_and_fails_by_the_scenarios_own_words(simarena: Call, tmp_path: Path) -> None:
     said = simarena("verify", "arena/sparta_combat")
     assert said.code == 0
@@ -204,6 +210,7 @@ def test_a_wrong_file_tells_all_its_errors_and_writes_nothing(simarena: Call, tm
     [
         (("run", "debate/kahn_persuasive_debate"), "did you mean 'debate/khan_persuasive_debate'?"),
         (("run", *SMALL, "--scale", "minni"), "did you mean 'mini'?"),
+        (("verify", "arena/sparta_combat", "--scale", "papr"), "did you mean 'paper'?"),
         (("run", *SMALL, "--seat", "judge=debate/quote_countr"), "--seat judge=debate/quote_countr: judges.judge.0"),
         (("run", *SMALL, "--seat", "juge=random"), "no such role"),
         (("run", *SMALL, "--seat", "judge"), "ROLE=AGENT"),
