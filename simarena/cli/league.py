@@ -78,7 +78,7 @@ def show_league(folder: Path, as_json: bool) -> None:
         return
     for record in found:
         show_round(record)
-    output.note(f"a member's training, step by step: simarena show {folder}/round-N/agents/MEMBER")
+    output.note(f"a round's trainings: simarena show {folder}/round-N; one of them: .../round-N/agents/MEMBER")
 
 
 def show_round(record: Mapping[str, Any]) -> None:

@@ -235,15 +235,18 @@ def show(
 ) -> None:
     """A match to read: who said what in which phase, verdicts, and the truth at the end; or a training, or a league."""
     from simarena.cli.league import is_league, show_league
-    from simarena.cli.train import show_training
+    from simarena.cli.train import show_training, show_trainings
     from simarena.records import to_json
     from simarena.store import open_run
-    from simarena.training.journal import is_training
+    from simarena.training.journal import is_training, trainings
     from simarena.transcript import prompts as asked
     from simarena.transcript import transcript
 
     if is_training(run):
         show_training(run, as_json)
+        return
+    if lessons := trainings(run):
+        show_trainings(lessons, as_json)
         return
     if is_league(run):
         show_league(run, as_json)

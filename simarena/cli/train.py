@@ -146,6 +146,30 @@ def show_training(folder: Path, as_json: bool) -> None:
     output.table(["step", *(name.replace("_", " ") for name in COLUMNS)], rows, left=0)
 
 
+def show_trainings(folders: list[Path], as_json: bool) -> None:
+    """The trainings of a league's round, a line each: how far, from what to what, and how long the steps took."""
+    from simarena.training.journal import read_training
+
+    found = [read_training(folder) for folder in folders]
+    if as_json:
+        output.say_json([{**asked, "metrics": metrics} for asked, metrics in found])
+        return
+    rows = [[asked["agent"], asked["arguments"]["loss"], *course(metrics)] for asked, metrics in found if metrics]
+    output.table(["agent", "loss", "steps", *(name.replace("_", " ") for name in COURSE), "seconds"], rows, left=2)
+    output.note(f"step by step: simarena show {folders[0]}")
+
+
+COURSE = ("loss", "accuracy", "margin", "chosen", "rejected", "kl")
+
+
+def course(metrics: list[dict[str, Any]]) -> list[str]:
+    """Steps done, each number at the first and the last of them, seconds that the steps took together."""
+    first, last = metrics[0], metrics[-1]
+    seconds = sum(each["tokens"] / each["tokens_per_second"] for each in metrics)
+    ways = (f"{figure(first[name])} > {figure(last[name])}" for name in COURSE)
+    return [f"{last['step']} of {last['steps']}", *ways, figure(seconds)]
+
+
 def thinned(metrics: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     """Every n-th of them and the last, `most` or a few more."""
     return [*metrics[:-1][:: max(1, len(metrics) // most)], *metrics[-1:]]

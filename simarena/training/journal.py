@@ -41,6 +41,11 @@ def is_training(folder: Path) -> bool:
     return (folder / TRAINING).is_file()
 
 
+def trainings(folder: Path) -> list[Path]:
+    """The folders of the trainings of a league's round."""
+    return [path for path in sorted((folder / "agents").glob("*")) if is_training(path)]
+
+
 def read_training(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What the training in a folder was asked for, and its metrics as far as it has come."""
     return json.loads((folder / TRAINING).read_text(encoding="utf-8")), read_metrics(folder / METRICS)

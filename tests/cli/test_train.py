@@ -116,6 +116,18 @@ def test_a_training_can_be_looked_at_afterwards(simarena: Call, given: Any) -> N
     assert [each["step"] for each in found["metrics"]] == list(range(1, 31))
 
 
+def test_the_trainings_of_a_round_can_be_looked_at_in_one_table(simarena: Call, given: Any) -> None:
+    given()
+    for name in ("bob", "ann"):
+        more = ("--set", "epochs=2", "--version", "1", "--name", name, "--out", f"league/round-1/agents/{name}", "-q")
+        assert simarena("train", "pairs.jsonl", "--agent", "ann.yaml", *QUICK, *more).code == 0
+    rows = [line.split() for line in simarena("show", "league/round-1").out.splitlines() if "@1" in line]
+    assert [row[:5] for row in rows] == [[f"{name}@1", "dpo", "4", "of", "4"] for name in ("ann", "bob")]
+    assert all(row[5:7] == ["0.6931", ">"] and float(row[-1]) > 0 for row in rows)
+    found = simarena("show", "league/round-1", "--json").json
+    assert [(each["agent"], len(each["metrics"])) for each in found] == [("ann@1", 4), ("bob@1", 4)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # ten seconds of work, in processes that a busy machine may starve
 def test_killed_and_called_again_it_ends_with_the_same_adapter(given: Any, tmp_path: Path) -> None:
