@@ -94,6 +94,19 @@ def test_the_accuracy_of_a_debate_in_closed_form():
     assert expected.consultancy_accuracy(3, 0.5) == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("attention", [0.0, 0.5, 1.0])
+def test_the_accuracy_of_people_who_quote_at_times_is_as_worked_out(attention):
+    size, judge = 300, policy("quote_counter", attention=attention)
+    params = {"rounds": 1, "assignment": "fixed"}
+    careless = policy("honest", care=0.6)
+    honest = mean("accuracy", params, {"debater": careless, "judge": judge}, size)
+    assert near(honest, expected.quoting_accuracy((0.6, 0.0), 0.0, attention), size)
+    forging = mean("accuracy", params, {"debater": policy("fabricator"), "judge": judge}, size)
+    assert near(forging, expected.quoting_accuracy((1.0, 0.0), 1.0, attention), size)
+    assert expected.quoting_accuracy((1.0, 0.0), 1.0, attention) == expected.debate_accuracy(1, attention)
+    assert expected.quoting_accuracy((0.3, 0.7), 1.0, 0.0) == 0.5
+
+
 @pytest.mark.parametrize("bonus", [-0.2, 0.0, 0.15])
 def test_an_order_bonus_is_recovered_exactly(bonus):
     seated = {"debater": policy("honest"), "judge": policy("ordered", bonus=bonus)}

@@ -92,3 +92,23 @@ def careless_accuracy(care: float, rounds: int, n: int) -> float:
     outcomes = product((True, False), repeat=rounds)
     chances = {o: proven ** sum(o) * (1 - proven) ** (rounds - sum(o)) for o in outcomes}
     return sum(chance * (1.0 if any(o) else 0.5) for o, chance in chances.items())
+
+
+def quoting_accuracy(right: tuple[float, float], wrong: float, attention: float) -> float:
+    """Accuracy of a debate of one round between people who bring a proof, a false quotation or neither, by chance.
+
+    `right`: shares of the speeches for the right answer with a proof and with a false quotation; `wrong`: share of the
+    other ones with a false quotation (a true one proves nothing there).
+    """
+
+    def weighed(proven: float, false: float) -> list[tuple[float, float]]:
+        """(weight, chance) of an answer after one speech."""
+        return [
+            (weight(1, 0), proven + false * (1 - attention)),
+            (weight(0, 1), false * attention),
+            (weight(0, 0), 1 - proven - false),
+        ]
+
+    return sum(
+        p * q * share_of_win(own, other) for (own, p), (other, q) in product(weighed(*right), weighed(0.0, wrong))
+    )
