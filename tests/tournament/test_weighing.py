@@ -12,6 +12,7 @@ import pytest
 
 from simarena import paths
 from simarena.agents.base import ScriptedAgent
+from simarena.cli import call
 from simarena.errors import RequestFailed
 from simarena.execution import Settings
 from simarena.replay import replay
@@ -170,6 +171,17 @@ def test_tournaments_that_weigh_otherwise_share_answers(tmp_path: Path):
     assert other.report.calls == 300 - 180, "what the Swiss rounds asked is on record, whatever its weights"
     with open_run(tmp_path) as run:
         assert all(replay(run, match).same for match in run.statuses())
+
+
+def test_a_weighed_match_forks_like_any_other(tmp_path: Path):
+    hold(planned("swiss", {"rounds": 2}), tmp_path, SETTINGS)
+    parent = next(row.match for row in played(tmp_path) if row.match.asked_as)
+    assert call(["branch", str(tmp_path), parent.id, "2", "--quiet"]) == 0
+    with open_run(tmp_path) as run:
+        (fork,) = (match for match in run.matches() if match.parent)
+        assert run.trajectory(fork.id).turns[1].fields == run.trajectory(parent.id).turns[1].fields
+        assert all(key.startswith(fork.id) for key in run.answers(fork.id))
+        assert replay(run, fork.id).same
 
 
 def test_a_format_with_rounds_of_its_own_weighs_by_them(tmp_path: Path):
