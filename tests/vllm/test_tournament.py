@@ -30,11 +30,12 @@ pytestmark = pytest.mark.timeout(900)
 SIMARENA = [sys.executable, "-c", "from simarena.cli import main; main()"]
 NAMES = [f"nano-{letter}" for letter in "abcdef"]
 MATCHES = 30
-"""Every pair of six, in both seatings."""
+"""Every pair of six, in both seatings, with four judges."""
+CALLS = 6 * MATCHES
 PATIENCE = 300
 """Seconds to wait for what takes one on a machine with nothing else to do."""
-ENOUGH = 30
-"""Answers on record at which something is killed: a third or so of all."""
+ENOUGH = CALLS // 4
+"""Answers on record at which something is killed."""
 
 
 def agent_files(folder: Path, **changes: Any) -> list[str]:
@@ -51,9 +52,10 @@ def agent_files(folder: Path, **changes: Any) -> list[str]:
     return found
 
 
-def command(files: list[str], out: Path) -> list[str]:
+def command(files: list[str], out: Path, live: int = 64) -> list[str]:
     """A short tournament."""
     what = ["tournament", "arena/sparta_combat", "--scale", "demo", "--games", "1"]
+    what += ["--set", "weigh=reply", "--concurrency", str(live)]  # judges weigh even where answers agree
     return [*what, "--agents", *files, "--out", str(out), "--quiet", "--json"]
 
 
@@ -110,7 +112,7 @@ def cached_share(folder: Path) -> float:
 
 def killed_midway(files: list[str], out: Path) -> set[str]:
     """Start the tournament and SIGKILL it when a third has been answered; what was on record then."""
-    what = [*SIMARENA, *command(files, out)]
+    what = [*SIMARENA, *command(files, out, live=4)]
     child = subprocess.Popen(what, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while child.poll() is None and len(asked(out)) < ENOUGH:
         time.sleep(0.05)
@@ -191,7 +193,7 @@ def server(tribe: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_a_tournament_on_one_engine_says_what_the_engine_did(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, found = whole
     report = found["report"]
-    assert (report["done"], report["failed"]) == (MATCHES, 0)
+    assert (report["done"], report["failed"], report["calls"]) == (MATCHES, 0, CALLS)
     (engine,) = report["engines"]
     assert engine["sampled"] > 0
     assert engine["cached"] / engine["prompt"] > 0.3
@@ -233,7 +235,7 @@ def test_a_killed_server_costs_what_was_under_way_and_no_more(
     folder, unbroken = whole
     first, files, port = server
     out = tmp_path / "run"
-    what = [*SIMARENA, *command(files, out)]
+    what = [*SIMARENA, *command(files, out, live=4)]
     child = subprocess.Popen(what, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while child.poll() is None and len(asked(out)) < ENOUGH:
         time.sleep(0.05)
