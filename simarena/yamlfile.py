@@ -100,6 +100,20 @@ class Source:
         self.error((*at, *place), message, note)
 
 
+def complaints(kind: type[BaseModel], error: ValidationError) -> list[str]:
+    """What is wrong with values of a `kind` that stand in no file, a line each."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        *before, name = problem["loc"] or ("",)
+        place = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            hint = suggestion(str(name), sorted(known_keys(kind, before))) or " (there are none here)"
+            lines.append(f"{place}: unknown key{hint}")
+        else:
+            lines.append(f"{place}: {problem['msg']} (got {shortened(problem['input'])})")
+    return lines
+
+
 def longest(place: Place, known: Collection[Place]) -> Place | None:
     """The longest beginning of `place` that is known."""
     return next((place[:n] for n in range(len(place), -1, -1) if place[:n] in known), None)

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 PAIRS, BETA, SHARPER = 8, 0.1, 0.5
 """Pairs a batch; DPO's beta; the reference is the policy with its weights times this, so that the loss is not ln 2."""
@@ -163,6 +164,7 @@ def main() -> None:
     python = os.environ.get("TRL_PYTHON")
     if not python:
         raise SystemExit("TRL_PYTHON names no Python with TRL; make bench-trl makes one and runs this with it")
+    logging.disable_progress_bar()
     count, draw = int(sys.argv[1]) if len(sys.argv) > 1 else 4, random.Random(0)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -44,7 +44,9 @@ def pairs(
     from simarena.errors import ScenarioError, UnknownName
     from simarena.preferences import card
     from simarena.preferences.build import build
+    from simarena.preferences.builders import BUILDERS
     from simarena.preferences.formats import FORMATS
+    from simarena.registry import lookup
     from simarena.store import open_run
 
     if format_ not in FORMATS:
@@ -69,6 +71,8 @@ def pairs(
                 card.write(file.parent, about)
                 (file.parent / card.CARD).write_text(card.card(about), encoding="utf-8")
     tell(counts, out, as_json)
+    if not (counts.kept or counts.dropped):
+        output.note(f"nothing here to compare; {builder}: {lookup(BUILDERS, 'builder', builder).line}")
 
 
 def write(records: Iterable[Preference], format_: Format, file: Path | None) -> int:
@@ -93,13 +97,13 @@ def filters(texts: list[str]) -> Filters:
 
     from simarena.errors import ScenarioError
     from simarena.preferences.filters import Filters
+    from simarena.yamlfile import complaints
 
     given: dict[str, Any] = dict(changed(text, "--filter") for text in texts)
     try:
         return Filters(**given)
     except ValidationError as error:
-        lines = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors(include_url=False))
-        raise ScenarioError(f"--filter: {lines} (known: {', '.join(Filters.model_fields)})") from error
+        raise ScenarioError(f"--filter: {'; '.join(complaints(Filters, error))}") from error
 
 
 def tell(counts: Counts, out: str, as_json: bool) -> None:

@@ -86,7 +86,7 @@ def arguments(stage: Mapping[str, Any], changes: Mapping[str, Any] | None = None
         refuse_unknown(changes or {}, made, losses.find(made.loss).Params)
         chosen_loss(made)
     except ValidationError as error:
-        raise ScenarioError("\n".join(map(wrong, error.errors(include_url=False)))) from error
+        raise ScenarioError("\n".join(yamlfile.complaints(Arguments, error))) from error
     except (TrainingError, UnknownName) as error:
         raise ScenarioError(str(error)) from error
     return made
@@ -99,15 +99,6 @@ def refuse_unknown(changes: Mapping[str, Any], made: Arguments, params: type[Bas
         if "." not in name and name not in known:
             hint = yamlfile.suggestion(name, known)
             raise ScenarioError(f"{name}: neither an argument nor a parameter of loss {made.loss!r}{hint}")
-
-
-def wrong(problem: Any) -> str:
-    """One of pydantic's errors in a line."""
-    place = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        known = sorted(yamlfile.known_keys(Arguments, problem["loc"][:-1]))
-        return f"{place}: unknown argument{yamlfile.suggestion(str(problem['loc'][-1]), known)}"
-    return f"{place}: {problem['msg']} (got {yamlfile.shortened(problem['input'])})"
 
 
 def label(point: Mapping[str, Any]) -> str:

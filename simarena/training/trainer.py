@@ -32,7 +32,7 @@ from simarena.training.reference import Frozen, put
 from simarena.training.reliability import Reliability
 from simarena.training.scored import Scored
 from simarena.training.trie import Sequence as Tokens
-from simarena.yamlfile import suggestion
+from simarena.yamlfile import complaints, suggestion
 
 START_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """How far the first loss may lie from its closed form where policy = reference."""
@@ -215,9 +215,8 @@ def chosen_loss(arguments: Arguments) -> tuple[losses.Loss, Any]:
     try:
         return loss, loss.Params(**arguments.params)
     except ValidationError as error:
-        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-        known = ", ".join(loss.Params.model_fields) or "none"
-        raise TrainingError(f"loss {loss.name!r} does not take these parameters: {lines} (it has: {known})") from error
+        lines = "; ".join(complaints(loss.Params, error))
+        raise TrainingError(f"loss {loss.name!r} does not take these parameters: {lines}") from error
 
 
 def check(loss: losses.Loss, params: Any, arguments: Arguments, decisions: Sequence[Decision]) -> frozenset[str]:

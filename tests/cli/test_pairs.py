@@ -35,6 +35,15 @@ def test_pairs_and_what_made_none(simarena: Call, run: Path) -> None:
     assert Path(about["run"]["folder"]).resolve() == run
 
 
+def test_a_builder_that_finds_nothing_says_what_it_looks_for(simarena: Call, run: Path) -> None:
+    said = simarena("pairs", run, "--builder", "verdict", "--out", "pairs.jsonl")
+    assert said.out == "0 preferences written to pairs.jsonl\n"
+    assert said.err == (
+        "nothing here to compare; verdict: debate: of two speeches from one position the one whose judges believed it "
+        "more\n"
+    )
+
+
 def test_a_folder_is_a_data_set_with_its_card(simarena: Call, run: Path) -> None:
     assert simarena("pairs", run, "--builder", "duel", "--format", "trl-preference", "--out", "data").code == 0
     rows = [json.loads(line) for line in Path("data/train.jsonl").read_text().splitlines()]

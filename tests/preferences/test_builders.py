@@ -272,7 +272,7 @@ def test_forks_of_a_whole_run_are_at_the_turns_asked_for(forked: Run) -> None:
 def test_an_unknown_builder_or_parameter_is_refused_before_anything_is_read(forked: Run) -> None:
     with pytest.raises(UnknownName, match="did you mean 'duel'"):
         build(forked, "dual")
-    with pytest.raises(ScenarioError, match="its parameters: value, role"):
+    with pytest.raises(ScenarioError, match="rule: unknown key; did you mean 'role'"):
         build(forked, "branch", {"rule": 1})
 
 

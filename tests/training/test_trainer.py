@@ -151,7 +151,7 @@ def test_out_of_memory_before_the_first_step_names_them_too(
 @pytest.mark.parametrize(
     ("settings_", "said"),
     [
-        ({"loss": "dpo", "params": {"bta": 1}}, "bta: Extra inputs are not permitted .it has: beta"),
+        ({"loss": "dpo", "params": {"bta": 1}}, "parameters: bta: unknown key; did you mean 'beta'"),
         ({"reference": "strat"}, "reference: unknown agent or policy 'strat'.*; did you mean 'start'"),
         ({"reference": "none"}, "compares with a reference"),
         ({"loss": "inpo"}, "name them with opponents"),

@@ -12,6 +12,7 @@ from simarena.errors import ScenarioError
 from simarena.preferences.played import Dropped, Played
 from simarena.preferences.record import Preference
 from simarena.records import JSON
+from simarena.yamlfile import complaints
 
 BUILDERS: dict[str, str] = {
     "duel": "simarena.preferences.builders.duel:BUILDER",
@@ -56,6 +57,4 @@ class Builder:
         try:
             return self.params(**given)
         except ValidationError as error:
-            lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or self.name}: {e['msg']}" for e in error.errors())
-            known = ", ".join(self.params.model_fields) or "none"
-            raise ScenarioError(f"builder {self.name!r}: {lines} (its parameters: {known})") from error
+            raise ScenarioError(f"builder {self.name!r}: {'; '.join(complaints(self.params, error))}") from error
