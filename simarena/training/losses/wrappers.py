@@ -55,7 +55,7 @@ class REPOParams(Params):
 
 
 def re_po(inner: Loss) -> Loss:
-    """`inner` weighed by how likely each annotator's label is right.
+    """`inner` weighed by how likely each annotator's label is right. RE-PO, arXiv:2509.24159; each [B].
 
     p = s(L(worst > best) - L(best > worst)); with w the chance that the order is right given all votes (stop-gradient),
     the loss is -w log p - (1 - w) log(1 - p). Its extras `agreed` and `counted` [A] feed `Reliability.update`.
