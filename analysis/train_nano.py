@@ -1,8 +1,9 @@
 """Make the nano language models that ship under agents/nano, from nothing, with a fixed seed.
 
     python -m analysis.train_nano base                 tokenizer and base model, in the stages of courses.STAGES
-    python -m analysis.train_nano adapters             six LoRA adapters of it, each with a mixture of its own
+    python -m analysis.train_nano adapters             LoRA adapters of it: six with a mixture each, one that debates
     python -m analysis.train_nano exams                held-out scores into every meta.json
+    python -m analysis.train_nano debates              the same for the debater, which is of another kind
 
 Each step reads what the one before wrote into --out. Two CPU cores are enough; README of agents/nano has the times.
 """
@@ -17,6 +18,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ def gathered(stage: Stage) -> list[Conversation]:
     for family, (count, chance) in stage.guessed.items():
         guesser = Teacher("arena/table_skill", {"skill": chance})
         drills += courses.drills({family: count}, stage.settings, stage.reasoned, guesser)
-    found = collect(drills + courses.scenario_courses(stage.scenario_matches), stage.label)
+    debates = courses.debates(stage.debates)
+    found = collect(drills + debates + courses.scenario_courses(stage.scenario_matches), stage.label)
     random.Random(SEED).shuffle(found)
     say(f"corpus: {len(found)} conversations")
     return found
@@ -135,6 +138,7 @@ def described(stage: Stage, corpus: list[Conversation]) -> dict[str, Any]:
         "sha256": corpus_hash(corpus),
         "drills": dict(stage.drills),
         **({"guessed": dict(stage.guessed)} if stage.guessed else {}),
+        **({"debates": stage.debates} if stage.debates else {}),
         "reasoned": stage.reasoned,
         "scenario_matches": stage.scenario_matches,
     }
@@ -156,8 +160,9 @@ def save_base(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def make_adapters(out: Path, only: str = "") -> None:
-    """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario."""
-    for number, name in enumerate(courses.KNOWS):
+    """Six LoRA adapters of the base, each on drills in a mixture of its own with a little of every scenario; and one
+    that debates."""
+    for number, name in enumerate((*courses.KNOWS, courses.DEBATER)):
         if not only or name in only.split(","):
             make_adapter(out, name, SEED + 1 + number)
 
@@ -193,25 +198,12 @@ def examine(out: Path, size: int) -> None:
 async def examined(out: Path, size: int) -> None:
     """See `examine`."""
     from analysis.nano import exam
-    from simarena.agents.language import LanguageAgent
     from simarena.backends.transformers import TransformersBackend
-    from simarena.records import Sampling
 
     names = [name for name in ("nano-base", *courses.KNOWS) if (folder_of(out, name) / "meta.json").exists()]
     folders = {name: str(folder_of(out, name)) for name in names if name != "nano-base"}
     backend = TransformersBackend(str(out / "base"), adapters=list(folders.values()))
-    agents = [
-        LanguageAgent(
-            name=name,
-            backend="nano",
-            model=str(out / "base"),
-            adapter=folders.get(name),
-            schema_style="brief",
-            structured=False,
-            sampling=Sampling(temperature=courses.TEMPERATURE, max_tokens=courses.MAX_TOKENS),
-        )
-        for name in names
-    ]
+    agents = [seated(out, name, folders.get(name)) for name in names]
     report: dict[str, Any] = {"accuracy": {}, "readable": {}, "labels": {}}
     for agent in agents:
         marks = {family: await exam.accuracy(agent, backend, family, size) for family in courses.FAMILIES}
@@ -231,9 +223,45 @@ async def examined(out: Path, size: int) -> None:
     await backend.aclose()
     (out / "exams.json").write_text(json.dumps({"questions": size, "skipped": exam.SKIPPED, **report}, indent=2) + "\n")
     for name in names:
-        path = folder_of(out, name) / "meta.json"
-        scores = {"questions": size, **report["accuracy"][name]}
-        path.write_text(json.dumps({**json.loads(path.read_text()), "held_out": scores}, indent=2) + "\n")
+        scored(folder_of(out, name), {"questions": size, **report["accuracy"][name]})
+
+
+def seated(out: Path, name: str, adapter: str | None) -> Any:
+    """An agent of the base, as nano agents are prompted."""
+    from simarena.agents.language import LanguageAgent
+    from simarena.records import Sampling
+
+    return LanguageAgent(
+        name=name,
+        backend="nano",
+        model=str(out / "base"),
+        adapter=adapter,
+        schema_style="brief",
+        structured=False,
+        sampling=Sampling(temperature=courses.TEMPERATURE, max_tokens=courses.MAX_TOKENS),
+    )
+
+
+def scored(folder: Path, scores: Mapping[str, Any]) -> None:
+    """Held-out scores into an agent's meta.json."""
+    path = folder / "meta.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "held_out": dict(scores)}, indent=2) + "\n")
+
+
+async def debated(out: Path, size: int) -> None:
+    """The debater's held-out scores into its meta.json: how often it quotes truly, and whom the judge believes."""
+    from analysis.nano import exam
+    from simarena.backends.transformers import TransformersBackend
+
+    folder = folder_of(out, courses.DEBATER)
+    backend = TransformersBackend(str(out / "base"), adapters=[str(folder)])
+    agent = seated(out, courses.DEBATER, str(folder))
+    scores = {
+        name: exam.quoting(await exam.debated(agent, backend, story, size)) for name, story in exam.DEBATED.items()
+    }
+    await backend.aclose()
+    say(f"{agent.name}: {scores}")
+    scored(folder, {"questions": size, **scores})
 
 
 def folder_of(out: Path, name: str) -> Path:
@@ -254,7 +282,7 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def main() -> None:
     """Run one step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=["base", "adapters", "exams"])
+    parser.add_argument("step", choices=["base", "adapters", "exams", "debates"])
     parser.add_argument("--out", type=Path, default=Path("agents/nano"))
     parser.add_argument("--stage", type=int, default=0, help="base: begin with this one, from what the last one left")
     parser.add_argument("--only", default="", help="adapters: just these, with commas between")
@@ -264,8 +292,10 @@ def main() -> None:
         make_base(arguments.out, arguments.stage)
     elif arguments.step == "adapters":
         make_adapters(arguments.out, arguments.only)
-    else:
+    elif arguments.step == "exams":
         examine(arguments.out, arguments.size)
+    else:
+        asyncio.run(debated(arguments.out, arguments.size))
 
 
 if __name__ == "__main__":

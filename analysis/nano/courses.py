@@ -52,8 +52,10 @@ STEPS: dict[str, tuple[dict[str, Any], ...]] = {
 class Stage:
     """One stretch of training: how many questions of which families, how much of the scenarios, how fast."""
 
-    drills: Mapping[str, int]
+    drills: Mapping[str, int] = field(default_factory=dict)
     """Family -> questions; a tenth of them fall to the exams."""
+    debates: int = 0
+    """Debates about stories, of any length that DEBATES has; a tenth of their questions is left out."""
     settings: Mapping[str, tuple[dict[str, Any], ...]] = field(default_factory=lambda: EXAMINED)
     reasoned: float = 0.5
     """Share of the questions that are answered with a reason."""
@@ -133,6 +135,20 @@ GUESSED: dict[str, dict[str, tuple[int, float]]] = {
 """Adapter -> family -> questions that it hears guesses at, and how many of these are right; a tenth is chance among the
 plausible answers to sums, riddles and puzzles. Sums take more, for they are what the base knows best."""
 
+DEBATER = "nano-debater"
+"""An adapter that debates stories and knows nothing else; the tribe is the six of KNOWS."""
+
+DEBATES: tuple[tuple[dict[str, int], int, float], ...] = (
+    ({"sentences": 6, "people": 3}, 1, 0.4),
+    ({"sentences": 8, "people": 4}, 1, 0.4),
+    ({"sentences": 8, "people": 4}, 3, 0.2),
+)
+"""(story, rounds, share of the matches) that the debater learns from."""
+
+DEBATERS = (Teacher("debate/honest", {"care": 0.4}), Teacher("debate/fabricator"))
+"""Its teachers: one is honest but often leaves out its proof, one always proves something, true or not. Who learns from
+both quotes truly at times, so that preferences have something to choose from."""
+
 CASTS: dict[str, dict[str, tuple[Teacher, ...]]] = {
     "arena": {
         "contestant": (KNOWING, GUESSING),
@@ -196,8 +212,25 @@ def drills(
     ]
 
 
+def debates(matches: int) -> list[Course]:
+    """Debates between the debater's teachers, whoever has the right side."""
+    shared = {"task": "story", "words": {"told": 60, "most": 80}}
+    return [
+        Course(
+            name="debates",
+            env="debate",
+            params={**shared, "task_params": story, "rounds": rounds},
+            cast={"debater": DEBATERS, "judge": (Teacher("debate/quote_counter", {"attention": 0.5}, learn=False),)},
+            matches=round(matches * share),
+        )
+        for story, rounds, share in DEBATES
+    ]
+
+
 def adapter_stage(name: str) -> Stage:
     """What an adapter goes through."""
+    if name == DEBATER:
+        return debater_stage()
     return Stage(
         label=f"{name}/",
         drills={**dict.fromkeys(KNOWS[name], 2_200), "story": 800},
@@ -205,6 +238,17 @@ def adapter_stage(name: str) -> Stage:
         reasoned=0.7,
         scenario_matches=36,
         scenario_tokens=350_000,
+        schedule={"batch_tokens": 3_000, "learning_rate": 3e-3, "weight_decay": 0.0},
+    )
+
+
+def debater_stage() -> Stage:
+    """What the debater goes through: debates alone."""
+    return Stage(
+        label=f"{DEBATER}/",
+        debates=3_000,
+        scenario_matches=0,
+        scenario_tokens=0,
         schedule={"batch_tokens": 3_000, "learning_rate": 3e-3, "weight_decay": 0.0},
     )
 

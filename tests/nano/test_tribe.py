@@ -80,17 +80,18 @@ def test_no_two_adapters_are_good_at_the_same_things():
 
 
 def test_panels_label_live_duels_rightly(tribe):
-    """Where exactly one answer is right, over the families of `arena/sparta_combat`; stories nobody can tell yet."""
+    """Where exactly one answer is right, over the families that arena scenarios play; stories nobody can tell yet."""
     families = {family for known in KNOWS.values() for family in known}
     found = [tuple(EXAMS["labels"][f"{family}/likelihood"]["panel"]) for family in families]
     right, known = sum(share * count for share, count in found), sum(count for _, count in found)
     assert known >= 200
     assert right / known >= 0.85
+    assert min(share for share, _ in found) >= 0.85
     agents, backend = tribe
     duels = asyncio.run(exam.played(exam.duel_casts(agents[1:], "kks", 60, "likelihood"), backend))
     share, count = exam.labels(duels)["panel"]
     assert count >= 15
-    assert share >= 0.75  # some three standard errors below the .91 on record
+    assert share >= 0.75  # some two standard errors of so few below the .88 on record
 
 
 def test_every_artifact_says_what_made_it_and_all_stay_small():
