@@ -62,7 +62,7 @@ $(TRL_STAMP): pyproject.toml constraints.txt requirements/trl.txt
 	touch $@
 
 nano: $(STAMP)  ## make the nano language models again, from nothing: an hour on two cores
-	for step in base adapters exams; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
+	for step in base adapters exams debates; do $(BIN)/python -m analysis.train_nano $$step || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(VLLM) $(TRL) runs
