@@ -92,7 +92,7 @@ def test_wrong_fields_are_refused_with_the_next_move(name):
     kind = make_format(name)
     with pytest.raises(ScenarioError, match="a entered twice"):
         kind.next_round(["a", "b", "a"], [])
-    with pytest.raises(ScenarioError, match="1 agents for 2 rated seats"):
+    with pytest.raises(ScenarioError, match="1 agent for 2 rated seats"):
         kind.next_round(["a"], [])
     with pytest.raises(ScenarioError, match="rename"):
         kind.next_round(["a|b", "c"], [])
