@@ -57,8 +57,6 @@ class Course:
         """(pairs,): units played, in the order of their tasks."""
         results = played.results(p for pair in self.units for unit in pair for p in unit)
         self._data = compare(results, names)
-        self.games = len(results) / max(len({result.unit for result in results}), 1)
-        """Of a unit, on average: more than two where a unit is played in several cells."""
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, result in enumerate(results):
             self._rows[result.unit].append(row)
@@ -70,8 +68,16 @@ class Course:
 
     def fit(self) -> Fit:
         """Strengths from the units played so far in this telling, whatever else the history holds."""
-        units = (unit[0].unit for pair, n in zip(self.units, self.done, strict=True) for unit in pair[:n])
-        return fit(self._data.take(np.array([row for unit in units for row in self._rows[unit]], dtype=np.intp)))
+        return fit(self._data.take(np.array([row for rows in self._told() for row in rows], dtype=np.intp)))
+
+    def games(self) -> float:
+        """Of a unit told so far, on average: more than two where a unit is played in several cells."""
+        told = self._told()
+        return sum(map(len, told)) / len(told)
+
+    def _told(self) -> list[list[int]]:
+        """Rows of the results of each unit told so far."""
+        return [self._rows[unit[0].unit] for pair, n in zip(self.units, self.done, strict=True) for unit in pair[:n]]
 
 
 class Adaptive(Format):
@@ -136,7 +142,7 @@ class Adaptive(Format):
         size = min(self.batch or max(len(wanted), int(course.done.sum()) // 4), int(left.sum()))
         more = np.zeros_like(left)
         covariance = fitted.model[: len(fitted.strength), : len(fitted.strength)].copy()
-        weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie) * course.games / 2
+        weight = unit_information(fitted.strength[first] - fitted.strength[second], fitted.tie) * course.games() / 2
         for _ in range(size):
             spread = covariance[:, first] - covariance[:, second]
             pairs = np.arange(len(left))
