@@ -90,8 +90,8 @@ def first_dialect(options: OpenAIOptions) -> Dialect:
     """Where an endpoint starts: all that the options allow."""
     dropped = {"return_token_ids"} if not options.token_ids else set()
     dropped |= {"logprobs"} if not options.logprobs else set()
-    # a dict with the two words that mean another; every other word is a Held already
-    held: Held = {"auto": "json_schema", "none": ""}.get(options.structured, options.structured)  # type: ignore[assignment]
+    meant = {"auto": "json_schema", "none": ""}
+    held: Held = meant.get(options.structured, options.structured)  # type: ignore[assignment]  # all others are Held
     return Dialect(held=held, dropped=frozenset(dropped))
 
 

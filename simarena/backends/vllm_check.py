@@ -147,7 +147,7 @@ def shapes_of(folder: Path, pattern: str = "*.safetensors") -> Shapes:
     for path in sorted(folder.glob(pattern)):
         try:
             with safe_open(str(path), framework="np") as file:
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as error:
             raise MissingModel(f"cannot read {path}: {error}") from error
     return shapes

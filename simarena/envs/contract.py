@@ -83,7 +83,7 @@ class Contract(AECEnv):
 
     def seats(self) -> list[str]:
         """Seat names, `role_number`, fixed by the parameters."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every environment gives it
 
     def deal(self, seed: int) -> Task:
         """The task of this seed."""
@@ -100,7 +100,7 @@ class Contract(AECEnv):
 
     def script(self) -> list[Phase]:
         """The phases of this match, in order; a function of parameters and task only."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every environment gives it
 
     def chosen_order(self, phase: Phase) -> Sequence[str]:
         """Actors of a phase with order "chosen", as earlier actions decided."""
@@ -134,7 +134,7 @@ class Contract(AECEnv):
 
     def compact_space(self, seat: str) -> gymnasium.Space[Any]:
         """The numeric action space of this seat, the same in all its phases."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every environment gives it
 
     def compact_mask(self, seat: str) -> NDArray[np.int8]:
         """Flat 0/1 vector of legal compact values now (`spaces.mask_size` long)."""
@@ -142,15 +142,15 @@ class Contract(AECEnv):
 
     def compact_action(self, seat: str, value: Any) -> dict[str, JSON]:
         """A compact action as fields of the present phase."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every environment gives it
 
     def features(self, seat: str) -> list[float]:
         """What this seat may see, as numbers in [-1, 1]; always of the same length for a seat."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every environment gives it
 
     def _space(self, which: str, seat: str) -> gymnasium.Space[Any]:
         """The space of a seat, built once; `envs.faces` gives it."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: Faces, its only direct subclass, gives it
 
     # ---- tools for environment files -------------------------------------------------------------------------------
 

@@ -51,11 +51,11 @@ class Family:
 
     def generate(self, seed: int) -> Task:
         """The task of this seed; the same on every machine."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every family gives it
 
     def verify(self, task: Task, answer: JSON) -> float:
         """How right `answer` is, 0..1; anything that cannot be read is 0, never an error."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every family gives it
 
 
 class QuestionFamily(Family):
@@ -73,11 +73,11 @@ class QuestionFamily(Family):
 
     def values(self, task: Task, item: str) -> list[str]:
         """Possible values of an item; for open answers a plausible handful, the right one among them."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every family gives it
 
     def parse(self, task: Task, answer: JSON) -> list[str] | None:
         """`answer` as one canonical value per item, or None where it cannot be read."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every family gives it
 
     def write(self, task: Task, values: list[str]) -> str:
         """One value per item as canonical answer text; the inverse of `parse`."""
@@ -85,7 +85,7 @@ class QuestionFamily(Family):
 
     def wrong(self, task: Task, seed: int) -> str:
         """A plausible wrong answer, the same for the same seed, in canonical writing."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: every family gives it
 
     def verify(self, task: Task, answer: JSON) -> float:
         """1.0 where every item is right, else 0.0 (`share` gives part marks)."""

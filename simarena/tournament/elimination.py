@@ -95,7 +95,7 @@ class Elimination(Format):
         return bracket.pending, bracket.standing()
 
     def _run(self, bracket: Bracket) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: single and double elimination run differently
 
 
 class SingleElimination(Elimination):

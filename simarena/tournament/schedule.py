@@ -70,7 +70,7 @@ class Format(BaseModel):
         return self._play(agents, Played(history), seats, seed)[1]
 
     def _play(self, agents: Sequence[str], played: Played, seats: int, seed: int) -> tuple[list[Pairing], list[str]]:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: what a format is
 
     def _check(self, agents: Sequence[str], seats: int) -> None:
         name = type(self).__name__

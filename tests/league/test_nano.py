@@ -14,22 +14,9 @@ from simarena.league.learning import LeagueError, checked
 from simarena.league.plan import plan
 from simarena.league.rounds import pairs_of, play
 from simarena.scenario import load
+from tests.league.short import SHORT
 
-CHANGES = {
-    "m": 3,
-    "judges.judge": ["nano-b"],
-    "data.params": {"weights": {"trap_math": 1}, "params": {"trap_math": {"size": 1}}},
-    "league.members": ["nano-a", "nano-c"],
-    "league.matches": 16,
-    "league.rounds": 1,
-    "league.judge_weights": "equal",
-    "league.exam.questions": 4,
-    "league.exam.final": 4,
-    "league.guards.label_accuracy": 0,
-    "league.guards.roll_back": "never",
-    "league.pairs.filters": {},
-    "league.expect": [],
-}
+CHANGES = SHORT | {"judges.judge": ["nano-b"], "league.members": ["nano-a", "nano-c"], "league.matches": 16}
 
 
 def test_a_round_on_the_nano_tribe(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from simarena.preferences.formats import FORMATS, write_lines, write_parquet
 from tests.preferences.made import some
 
-pytest.importorskip("trl")
-datasets = pytest.importorskip("datasets")
+pytest.importorskip("trl", reason="TRL has an environment of its own: make test-interop")
+datasets = pytest.importorskip("datasets", reason="comes with TRL")
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 
 BASE = Path(__file__).parents[2] / "agents" / "nano" / "base"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,24 +14,16 @@ from simarena.execution import Settings
 from simarena.league.plan import plan
 from simarena.league.rounds import play
 from simarena.scenario import load
+from tests.league.short import SHORT
 from tests.vllm.conftest import BASE, NANO
 
 pytestmark = pytest.mark.timeout(900)
 
-CHANGES: dict[str, Any] = {
-    "m": 3,
-    "data.params": {"weights": {"trap_math": 1}, "params": {"trap_math": {"size": 1}}},
+CHANGES = SHORT | {
     "league.matches": 12,
     "league.rounds": 2,
-    "league.judge_weights": "equal",
-    "league.exam.questions": 4,
-    "league.exam.final": 4,
-    "league.guards.label_accuracy": 0,
-    "league.guards.roll_back": "never",
-    "league.pairs.filters": {},
     "league.pairs.limit": 8,
     "league.train.arguments": {"learning_rate": 7.0e-4, "epochs": 1, "batch": 8},
-    "league.expect": [],
 }
 
 

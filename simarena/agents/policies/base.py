@@ -23,4 +23,4 @@ class Policy:
 
     def act(self, view: View, rng: random.Random) -> dict[str, JSON]:
         """The fields of this turn's action; `rng` is this turn's own generator."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: what a policy is

@@ -30,7 +30,7 @@ class Mover(Policy):
 
     def choose(self, view: View, own: list[str], other: list[str], rng: random.Random) -> tuple[str, str]:
         """The move and its reason; `own` and `other`: the moves so far, oldest first."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each policy of matrix games has its own
 
 
 def past_moves(view: View) -> tuple[list[str], list[str]]:

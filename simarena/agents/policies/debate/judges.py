@@ -69,7 +69,7 @@ class Judge(Policy):
 
     def chances(self, view: View, options: list[str], rng: random.Random) -> dict[str, float]:
         """Probability of each answer."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each scripted judge has its own
 
 
 class CheckerParams(Knobs):

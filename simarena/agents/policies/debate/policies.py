@@ -86,7 +86,7 @@ class Debater(Policy):
 
     def argue(self, view: View, own: str, rng: random.Random) -> tuple[str, list[str]]:
         """Words and quotations for an answer."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each scripted debater has its own
 
 
 class HonestParams(Knobs):
