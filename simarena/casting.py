@@ -132,7 +132,7 @@ def role(who: Member) -> Role:
             adapter = located(who, spec.adapter, "adapter", "adapter_config.json")
             content["adapter"] = digest(Path(adapter))
     priceless = {name: value for name, value in options.items() if not name.startswith("price_")}
-    key = f"{spec.backend}/{content_hash([shared, priceless], 8)}"
+    key = f"{spec.backend}/{content_hash(priceless, 8)}/{content_hash(shared, 8)}"
     return Role(who, content_hash(content), key, model, adapter, options)
 
 
@@ -140,10 +140,18 @@ def role(who: Member) -> Role:
 
 
 class Growing(Backend, Protocol):
-    """A backend that takes new adapters while it runs."""
+    """A backend that takes new weights while it runs."""
 
     async def add_adapter(self, where: str) -> str:
         """Load the adapter in a folder; its version."""
+        ...
+
+    async def reload(self, where: str) -> str:
+        """Take the weights of a checkpoint in place of its own; their version."""
+        ...
+
+    def takes(self, where: str) -> bool:
+        """Whether it can."""
         ...
 
 
@@ -154,7 +162,7 @@ ROOM = 8
 
 @contextlib.contextmanager
 def engines_kept() -> Iterator[None]:
-    """Within the block, vLLM's engines stay open from one cast to the next, which adds its adapters to them."""
+    """Within the block, vLLM's engines stay open from one cast to the next, which brings its weights to them."""
     kept: dict[str, Growing] = {}
     token = KEPT.set(kept)
     try:
@@ -244,11 +252,22 @@ class Cast:
         kept = KEPT.get()
         if kept is None or not key.startswith("vllm/"):
             return None
-        if key not in kept:
-            kept[key] = self._open(key, ROOM)  # type: ignore[assignment] # vLLM grows
+        engine = kept.pop(key, None) or await self._taken_over(key, kept)
+        kept[key] = engine or self._open(key, ROOM)  # type: ignore[assignment] # vLLM grows; the last used stands last
         for adapter in self._adapters(key):
             await kept[key].add_adapter(adapter)
         return kept[key]
+
+    async def _taken_over(self, key: str, kept: dict[str, Growing]) -> Growing | None:
+        """The engine of a model that nobody here plays, with the weights of `key`: else each trained version of a whole
+        model would start one more."""
+        needed = {each.backend: each.model for each in self.roles.values()}
+        alike = [each for each in kept if each.rpartition("/")[0] == key.rpartition("/")[0]]
+        for other in alike:
+            if other not in needed and kept[other].takes(needed[key]):
+                await kept[other].reload(needed[key])
+                return kept.pop(other)
+        return None
 
     def _adapters(self, key: str) -> list[str]:
         return list(dict.fromkeys(r.adapter for r in self.roles.values() if r.backend == key and r.adapter is not None))

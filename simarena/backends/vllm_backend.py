@@ -57,26 +57,29 @@ class VLLMBackend:
 
     def _started(self) -> list[EngineThread]:
         """The replicas, each with GPUs of its own."""
-        size, count = self.options.tensor_parallel_size, self.options.replicas
         engines: list[EngineThread] = []
         try:
-            for n in range(count):
-                devices = ",".join(str(n * size + i) for i in range(size)) if count > 1 and not on_processor() else ""
-                plan = Plan(
-                    model=str(self.base.folder.absolute()),
-                    options=self.options,
-                    adapters=self.room,
-                    rank=self.rank,
-                    layers=tuple(sorted(self.base.layers)),
-                    window=self.window,
-                    devices=devices,
-                )
-                engines.append(EngineThread(plan))
+            while len(engines) < self.options.replicas:
+                engines.append(EngineThread(self._plan(len(engines))))
         except BaseException:
             for engine in engines:
                 engine.stop()
             raise
         return engines
+
+    def _plan(self, n: int) -> Plan:
+        """What replica `n` is started with."""
+        size, count = self.options.tensor_parallel_size, self.options.replicas
+        devices = ",".join(str(n * size + i) for i in range(size)) if count > 1 and not on_processor() else ""
+        return Plan(
+            model=str(self.base.folder.absolute()),
+            options=self.options,
+            adapters=self.room,
+            rank=self.rank,
+            layers=tuple(sorted(self.base.layers)),
+            window=self.window,
+            devices=devices,
+        )
 
     @property
     def window(self) -> int:
@@ -247,13 +250,13 @@ class VLLMBackend:
         return adapter.version
 
     async def reload(self, where: str) -> str:
-        """Take the weights of another checkpoint of the same shape, without a restart. Its version.
+        """Take the weights of another checkpoint of the same model, without a restart. Its version.
 
         What is under way is answered by the old weights first; what comes later waits for the new ones.
         """
         fresh = check_base(where)
-        if fresh.shapes != self.base.shapes:
-            raise BackendError(f"{where} has other layers than {self.base.folder}; open a backend for it")
+        if fresh.kind != self.base.kind:
+            raise BackendError(f"{where} has other layers or words than {self.base.folder}; open a backend for it")
 
         def work(engine: Any) -> None:
             engine.collective_rpc("reload_weights", kwargs={"weights_path": str(fresh.folder.absolute())})
@@ -263,8 +266,14 @@ class VLLMBackend:
                 raise BackendError(f"the prefix cache still holds what the old weights of {self.base.folder} read")
 
         await gathered([self._call(engine, work, alone=True) for engine in self.engines])
-        self.version = fresh.version
+        self.base, self.version = fresh, fresh.version
+        for n, engine in enumerate(self.engines):  # one that dies starts again with what it has now
+            engine.maker = self._plan(n)
         return fresh.version
+
+    def takes(self, where: str) -> bool:
+        """Whether `reload` would take the checkpoint in a folder. MissingModel where there is none."""
+        return check_base(where).kind == self.base.kind
 
     async def _call(self, engine: EngineThread, work: Callable[[Any], Any], *, alone: bool) -> Any:
         loop = asyncio.get_running_loop()

@@ -27,6 +27,8 @@ REFUSED = (
     "alpha_pattern",
 )
 """Settings of an adapter that vLLM would pass over in silence, or refuse after minutes."""
+ABOUT_FILES = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""Settings of a checkpoint that say how it was written; an engine reads weights into the type it was started with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,13 @@ class Base:
     layers: frozenset[str]
     """Last names of the layers that an adapter may change: all matrices but embedding and head. Adapted heads stay off:
     vLLM 0.32 on a processor fails where one is there and a prompt's log-probabilities are asked for in a batch."""
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Equal for two checkpoints that differ in their weights alone: one may take the place of the other."""
+        config = read_json(self.folder / "config.json")
+        shape = {key: value for key, value in config.items() if key not in ABOUT_FILES}
+        return shape, self.shapes, self.tokenizer.get_vocab(), self.tokenizer.chat_template, self.ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,25 +12,30 @@ from typing import Any
 import pytest
 import torch
 
+from simarena.agents.spec import LanguageSpec
+from simarena.backends.vllm import Plan
 from simarena.backends.vllm_backend import VLLMBackend
-from simarena.errors import BackendError, MissingModel
+from simarena.casting import Cast, engines_kept
+from simarena.errors import BackendError, MissingModel, RequestFailed
 from simarena.records import Sampling
-from tests.tiny import Tiny, adapt, build
+from tests.tiny import Tiny, adapt
+from tests.tiny import build as build_tiny
 from tests.vllm.asking import request
 from tests.vllm.conftest import Floor, opened
 
 HOLD = Sampling(max_tokens=300)
+ENGINE: dict[str, Any] = {"backend": "vllm", "options": {"dtype": "float32", "cache_mb": 64, "max_adapters": 0}}
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return build(tmp_path_factory.mktemp("weights"), max_position_embeddings=2048)
+    return build_tiny(tmp_path_factory.mktemp("weights"), max_position_embeddings=2048)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """The same shapes, other numbers: as a base looks after training."""
-    return build(tmp_path_factory.mktemp("trained"), seed=1, max_position_embeddings=2048)
+    return build_tiny(tmp_path_factory.mktemp("trained"), seed=1, max_position_embeddings=2048)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +92,7 @@ def test_the_same_folder_with_new_weights_is_another_adapter(floor: Floor, weigh
 
 
 def test_an_adapter_that_does_not_fit_is_refused_and_harms_nobody(floor: Floor, tmp_path: Path) -> None:
-    other = build(tmp_path / "other", hidden_size=96, num_attention_heads=3)
+    other = build_tiny(tmp_path / "other", hidden_size=96, num_attention_heads=3)
     with pytest.raises(MissingModel, match="does not fit"):
         floor.go(floor.backend.add_adapter(other.red))
     assert floor.ask(request())[0].ids
@@ -119,9 +124,59 @@ def test_reload_changes_the_answers_to_those_of_the_trained_model(floor: Floor, 
     assert floor.ask(request(1, sampling=HOLD))[0].ids == old.ids
 
 
+def test_an_engine_that_dies_after_a_reload_starts_again_with_the_new_weights(weights: Tiny, trained: Tiny) -> None:
+    moved = opened(weights.base)
+
+    def dies(_: Any) -> None:
+        thread.engine.step = broken
+
+    def broken() -> None:
+        raise RuntimeError("planted")
+
+    try:
+        thread = moved.backend.engines[0]
+        moved.go(moved.backend.reload(trained.base))
+        moved.go(moved.backend._call(thread, dies, alone=True))
+        with pytest.raises(RequestFailed, match="it was restarted"):
+            moved.ask(request())
+        assert rescored(moved, trained) < 1e-4
+        assert thread.restarts == 1
+    finally:
+        moved.close()
+
+
+def test_a_cast_takes_over_the_engine_of_a_model_that_nobody_plays_any_more(
+    weights: Tiny, trained: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, build = list[str](), Plan.build
+    monkeypatch.setattr(Plan, "build", lambda self: started.append(self.model) or build(self))
+    deeper = build_tiny(tmp_path / "deeper", num_hidden_layers=3, max_position_embeddings=2048)
+
+    def spoken(*models: str) -> list[Any]:
+        cast = Cast([LanguageSpec(name=f"m{n}", model=each, **ENGINE) for n, each in enumerate(models)])
+
+        async def work() -> list[Any]:
+            agents = cast.agents()
+            async with cast.backends(agents) as backends:
+                asked = [backends[agents[name].backend].generate(request()) for name in agents]
+                return [found.ids for found in await asyncio.gather(*asked)]
+
+        return asyncio.run(work())
+
+    with engines_kept():
+        old = spoken(weights.base)
+        new = spoken(trained.base)
+        assert len(started) == 1
+        assert spoken(weights.base, trained.base) == [*old, *new]
+        assert len(started) == 2, "both sit in one cast"
+        spoken(deeper.base)
+        assert len(started) == 3, "other layers need an engine of their own"
+    assert old != new
+
+
 def test_weights_of_another_shape_are_refused(floor: Floor, tmp_path: Path) -> None:
-    deeper = build(tmp_path / "deeper", num_hidden_layers=3)
-    with pytest.raises(BackendError, match="has other layers"):
+    deeper = build_tiny(tmp_path / "deeper", num_hidden_layers=3)
+    with pytest.raises(BackendError, match="has other layers or words"):
         floor.go(floor.backend.reload(deeper.base))
 
 
