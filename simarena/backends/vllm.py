@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simarena.backends.vllm_lora import add_lora_linear
 from simarena.backends.vllm_options import VLLMOptions, on_processor
 from simarena.errors import BackendError
 
@@ -167,3 +168,12 @@ def repacked(model: Any) -> None:
     for layer in model.modules():
         if hasattr(layer, "cpu_linear") and layer.weight.numel():
             layer.quant_method.process_weights_after_loading(layer)
+
+
+def adapters_by_group() -> None:
+    """Let vLLM for processors compute adapters as `vllm_lora` does. vLLM calls this wherever it starts, in servers too:
+    it is an entry point of `vllm.general_plugins`."""
+    if on_processor():
+        from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+        PunicaWrapperCPU.add_lora_linear = add_lora_linear

