@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -155,7 +156,15 @@ class Growing(Backend, Protocol):
         ...
 
 
-KEPT: ContextVar[dict[str, Growing] | None] = ContextVar("KEPT", default=None)
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Engines by the key of what they have loaded, the last used last, and the keys that open casts play with."""
+
+    engines: dict[str, Growing] = field(default_factory=dict)
+    busy: Counter[str] = field(default_factory=Counter)
+
+
+KEPT: ContextVar[Kept | None] = ContextVar("KEPT", default=None)
 ROOM = 8
 """Adapters that a kept engine has room for in one batch, at least: there will be more than there are now."""
 
@@ -163,13 +172,13 @@ ROOM = 8
 @contextlib.contextmanager
 def engines_kept() -> Iterator[None]:
     """Within the block, vLLM's engines stay open from one cast to the next, which brings its weights to them."""
-    kept: dict[str, Growing] = {}
+    kept = Kept()
     token = KEPT.set(kept)
     try:
         yield
     finally:
         KEPT.reset(token)
-        for backend in kept.values():
+        for backend in kept.engines.values():
             asyncio.run(backend.aclose())
 
 
@@ -242,9 +251,11 @@ class Cast:
                 opened[key] = scripted(agents) if key == "scripted" else await self._kept(key) or self._open(key)
             yield opened
         finally:
-            kept = KEPT.get() or {}
+            kept = KEPT.get() or Kept()
             for key, backend in opened.items():
-                if key not in kept:
+                if key in kept.engines:
+                    kept.busy[key] -= 1
+                else:
                     await backend.aclose()
 
     async def _kept(self, key: str) -> Backend | None:
@@ -252,21 +263,23 @@ class Cast:
         kept = KEPT.get()
         if kept is None or not key.startswith("vllm/"):
             return None
-        engine = kept.pop(key, None) or await self._taken_over(key, kept)
-        kept[key] = engine or self._open(key, ROOM)  # type: ignore[assignment] # vLLM grows; the last used stands last
+        found = kept.engines.pop(key, None) or await self._taken_over(key, kept)
+        engine: Growing = found or self._open(key, ROOM)  # type: ignore[assignment] # vLLM grows
+        kept.engines[key] = engine
         for adapter in self._adapters(key):
-            await kept[key].add_adapter(adapter)
-        return kept[key]
+            await engine.add_adapter(adapter)
+        kept.busy[key] += 1
+        return engine
 
-    async def _taken_over(self, key: str, kept: dict[str, Growing]) -> Growing | None:
-        """The engine of a model that nobody here plays, with the weights of `key`: else each trained version of a whole
+    async def _taken_over(self, key: str, kept: Kept) -> Growing | None:
+        """The engine of a model that nobody plays now, with the weights of `key`: else each trained version of a whole
         model would start one more."""
-        needed = {each.backend: each.model for each in self.roles.values()}
-        alike = [each for each in kept if each.rpartition("/")[0] == key.rpartition("/")[0]]
+        mine = {each.backend: each.model for each in self.roles.values()}
+        alike = [each for each in kept.engines if each.rpartition("/")[0] == key.rpartition("/")[0]]
         for other in alike:
-            if other not in needed and kept[other].takes(needed[key]):
-                await kept[other].reload(needed[key])
-                return kept.pop(other)
+            if other not in mine and not kept.busy[other] and kept.engines[other].takes(mine[key]):
+                await kept.engines[other].reload(mine[key])
+                return kept.engines.pop(other)
         return None
 
     def _adapters(self, key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -163,14 +164,31 @@ def test_a_cast_takes_over_the_engine_of_a_model_that_nobody_plays_any_more(
 
         return asyncio.run(work())
 
+    async def beside() -> list[Any]:
+        """Two casts that are open, and one that opens within them."""
+        casts = [
+            Cast([LanguageSpec(name="m", model=each, **ENGINE)]) for each in (weights.base, trained.base, third.base)
+        ]
+        found = []
+        async with contextlib.AsyncExitStack() as stack:
+            opened = [await stack.enter_async_context(cast.backends(cast.agents())) for cast in casts]
+            for backends in opened:
+                (backend,) = backends.values()
+                found.append((await backend.generate(request())).ids)
+        return found
+
+    third = build_tiny(tmp_path / "third", seed=2, max_position_embeddings=2048)
     with engines_kept():
+        other = spoken(third.base)
+        started.clear()
         old = spoken(weights.base)
         new = spoken(trained.base)
-        assert len(started) == 1
+        assert not started, "the third model's engine does for both, one after the other"
         assert spoken(weights.base, trained.base) == [*old, *new]
-        assert len(started) == 2, "both sit in one cast"
+        assert len(started) == 1, "both sit in one cast"
         spoken(deeper.base)
-        assert len(started) == 3, "other layers need an engine of their own"
+        assert len(started) == 2, "other layers need an engine of their own"
+        assert asyncio.run(beside()) == [*old, *new, *other], "an engine that is played with keeps its weights"
     assert old != new
 
 
