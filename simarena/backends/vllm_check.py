@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simarena.backends.checkpoint import checked_folder, digest, first_line
+from simarena.backends.checkpoint import HEARSAY, checked_folder, digest, first_line
 from simarena.backends.vllm_options import RANKS, VLLMOptions
 from simarena.errors import MissingModel
 
@@ -27,7 +27,7 @@ REFUSED = (
     "alpha_pattern",
 )
 """Settings of an adapter that vLLM would pass over in silence, or refuse after minutes."""
-ABOUT_FILES = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+ABOUT_FILES = (*HEARSAY, "dtype", "torch_dtype")
 """Settings of a checkpoint that say how it was written; an engine reads weights into the type it was started with."""
 
 

@@ -169,3 +169,15 @@ def test_no_room_for_the_cache_is_told_with_numbers_and_the_option() -> None:
     assert "lower max_model_len in the agent's options" in told
     assert "https" not in told
     assert "\n" not in told
+
+
+def test_checkpoints_are_of_a_kind_where_only_their_weights_differ(tmp_path: Path) -> None:
+    one = check_base(build(tmp_path / "one").base)
+    assert check_base(build(tmp_path / "other", seed=1).base).kind == one.kind
+    assert check_base(build(tmp_path / "longer", max_position_embeddings=64).base).kind != one.kind, (
+        "an engine keeps its"
+    )
+    renamed = Path(build(tmp_path / "renamed").base)
+    template = renamed / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|end|>", "<|end|> "))
+    assert check_base(str(renamed)).kind != one.kind
