@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Outcome = Literal["ok", "repaired", "malformed", "illegal", "truncated"]
-"""What became of a reply: `ok` and `repaired` were applied; the others had the phase's default applied instead.
-`truncated`: cut by a length limit. A speech that overran its word limit is applied, cut, and flagged so too."""
+"""What became of a reply: `ok` and `repaired` were applied; the others had the phase's default applied instead or, where
+there is none (a judge's verdict), nothing. `truncated`: cut by a length limit. A speech that overran its word limit is
+applied, cut, and flagged so too."""
+
+Verdicts = dict[str, dict[str, list[int]]]
+"""Judge's seat -> order in which it read (see `envs.phases.ReadingOrder`) -> [verdicts given, verdicts missed]."""
 
 JSON = Any
 """Anything `json.dumps` writes: dict, list, str, int, float, bool, None."""
@@ -254,6 +258,9 @@ class Trajectory:
     truth: JSON = None
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     """Seat -> outcome -> count."""
+    verdicts: Verdicts = field(default_factory=dict)
+    decided: bool = True
+    """False where no judge gave the verdict that the match turns on: it compares nobody, and is no tie."""
     error: str = ""
     """Why it failed, for status "failed"."""
 

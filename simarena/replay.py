@@ -109,7 +109,7 @@ def _turns(old: Turn, new: Turn) -> str:
 def _ends(record: Trajectory, again: Trajectory) -> str:
     """What differs at the end of two matches of the same turns."""
     events = _events(record.events, again.events)
-    for part in ("returns", "metrics", "outcomes"):
+    for part in ("returns", "metrics", "outcomes", "verdicts", "decided"):
         old, new = getattr(record, part), getattr(again, part)
         if old != new:
             return f"{part} were {old}, now {new}"

@@ -115,6 +115,8 @@ def recorded(match: Match, env: PhaseEnv, turns: list[Turn], error: str = "") ->
         metrics={} if error else env.metrics(),
         truth=env.task.truth,
         outcomes={seat: dict(counts) for seat, counts in env.outcomes.items()},
+        verdicts={seat: {order: list(n) for order, n in by.items()} for seat, by in env.verdicts.items()},
+        decided=bool(error) or env.decided(),
         error=error,
     )
 

@@ -20,7 +20,7 @@ from simarena.errors import StoreError
 from simarena.identity import content_hash, message_hash, request_digest
 from simarena.journal import Journal, Statement
 from simarena.lock import Lock
-from simarena.records import JSON, Completion, Match, Request, Trajectory, to_json
+from simarena.records import JSON, Completion, Match, Request, Trajectory, Verdicts, to_json
 
 START = "INSERT OR IGNORE INTO matches (id, status, spec) VALUES (?, 'open', ?)"
 FINISH = """
@@ -29,6 +29,8 @@ ON CONFLICT (id) DO UPDATE SET
 status = excluded.status, result = excluded.result, body = excluded.body, seconds = excluded.seconds
 """
 ANSWER = "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+LIGHT = ("returns", "metrics", "outcomes", "verdicts", "decided", "error")
+"""Parts of a trajectory that its light row holds."""
 SETTLED = "DELETE FROM matches WHERE id = ? AND status = 'open'"
 POOL = "INSERT OR IGNORE INTO pool VALUES (?, ?)"
 POOLED = 50_000
@@ -45,6 +47,8 @@ class Result:
     returns: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=dict)
+    decided: bool = True
     error: str = ""
     seconds: float | None = None
     """From its first request to its end, in the execution that ended it."""
@@ -273,7 +277,7 @@ class Writer(Run):
     async def finish(self, trajectory: Trajectory, seconds: float) -> None:
         """Put a match that has ended on record; it is on disk when this returns."""
         match = trajectory.match
-        light = {name: getattr(trajectory, name) for name in ("returns", "metrics", "outcomes", "error")}
+        light = {name: getattr(trajectory, name) for name in LIGHT}
         for seat in match.seats:
             self._last.pop(f"{match.filed}/{seat}", None)
         spec, body = json.dumps(codec.match_json(match)), codec.pack(codec.body_json(trajectory))

@@ -20,6 +20,7 @@ from simarena.scenario import Scenario, ready_cells
 from simarena.seating import Table, matches, task_matches
 from simarena.store import Result, open_run
 from simarena.summary import CellRow, cell_rows
+from simarena.unusable import Unusable, unusable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Study:
     cells: list[CellRow]
     results: list[Result]
     """Of the matches that were asked for; the folder may hold more."""
+    unusable: Unusable
 
 
 class Chosen:
@@ -109,4 +111,5 @@ def run_scenario(
     with open_run(folder) as run:
         results = [r for r in run.results() if r.match.id in chosen.places and r.status != "open"]
     results.sort(key=lambda result: chosen.places[result.match.id])
-    return Study(folder=folder, report=report, cells=cell_rows(results), results=results)
+    cells = cell_rows(results)
+    return Study(folder=folder, report=report, cells=cells, results=results, unusable=unusable(results))

@@ -22,6 +22,7 @@ from simarena.records import JSON, Match
 from simarena.rollout import Settle
 from simarena.scenario import Scenario, parts_of
 from simarena.seating import Table, paired
+from simarena.store import Result as Row
 from simarena.store import Run, open_run
 from simarena.studies import default_folder, run_key, tables
 from simarena.summary import coordinates, same
@@ -29,6 +30,7 @@ from simarena.tournament.ratings import Ratings, rate
 from simarena.tournament.results import Result, by_cell, cell_key, result_of
 from simarena.tournament.round_robin import Gauntlet, RoundRobin
 from simarena.tournament.schedule import Format, Pairing, make_format
+from simarena.unusable import Unusable, unusable
 from simarena.weighing import Rounds, Weights, light, moves
 
 
@@ -74,6 +76,7 @@ class Held:
     """Of each cell that something was played in."""
     standing: list[str]
     """The format's own order, best first."""
+    unusable: Unusable
 
 
 # ---- before it is held -----------------------------------------------------------------------------------------------
@@ -201,6 +204,7 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
     )
     with open_run(folder) as run:
         results = schedule.results(run)
+        replies = unusable(rows_of(run, results))
     return Held(
         folder=folder,
         report=report,
@@ -208,7 +212,14 @@ def hold(what: Plan, folder: Path | None = None, settings: Settings | None = Non
         ratings=rate(results, agents=what.agents),
         cells=[(cell, rate(some, agents=what.agents)) for cell, some in by_cell(results)],
         standing=what.standing(whole(results, what.tables)),
+        unusable=replies,
     )
+
+
+def rows_of(run: Run, results: Iterable[Result]) -> list[Row]:
+    """The rows of a run that results were read from: with all seats, judges too."""
+    wanted = {result.match for result in results}
+    return [row for row in run.results() if row.match.id in wanted]
 
 
 def history(

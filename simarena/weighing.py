@@ -18,8 +18,8 @@ from operator import attrgetter
 from simarena.records import Match, Trajectory
 from simarena.replay import retold
 from simarena.seating import Table
+from simarena.store import LIGHT, Run
 from simarena.store import Result as Row
-from simarena.store import Run
 from simarena.tournament import reputation
 from simarena.tournament.reputation import Constants
 from simarena.tournament.results import Result, result_of
@@ -57,6 +57,8 @@ class Panel:
         """Enter a task's matches, and the reputations that they make."""
         for row in rows if self.moves else ():
             duel = result_of(light(row, self.table.rated), self.table.rated)
+            if not duel.decided:
+                continue
             (one, other), (first, second) = duel.agents, duel.scores
             self.reputations = reputation.duel(self.reputations, one, other, (first, second), self.constants)
             self.weights = {name: round(each.value, DIGITS) for name, each in self.reputations.items()}
@@ -159,8 +161,7 @@ class Rounds:
 
 def row_of(record: Trajectory) -> Row:
     """A trajectory as a result."""
-    names = ("match", "status", "returns", "metrics", "outcomes", "error")
-    return Row(**{name: getattr(record, name) for name in names})
+    return Row(match=record.match, status=record.status, **{name: getattr(record, name) for name in LIGHT})
 
 
 def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:
@@ -171,4 +172,5 @@ def light(row: Row, graded: Sequence[str] = ()) -> Trajectory:
     """
     halves = {seat: row.metrics.get(f"grade/{seat}", row.returns[seat]) / 2 for seat in graded}
     returns = {**row.returns, **halves}
-    return Trajectory(match=row.match, status="done", returns=returns, metrics=row.metrics, outcomes=row.outcomes)
+    known = {name: getattr(row, name) for name in LIGHT}
+    return Trajectory(match=row.match, status="done", **{**known, "returns": returns})

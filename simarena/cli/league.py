@@ -12,6 +12,7 @@ import typer
 from simarena.cli import output
 from simarena.cli.output import number, share
 from simarena.cli.play import AsJson, Concurrency, Name, Out, Quiet, Scale, Seats, Seed, Sets, loaded_scenario, settings
+from simarena.cli.results import show_unusable
 
 if TYPE_CHECKING:
     from simarena.exams import Marks
@@ -90,6 +91,7 @@ def show_round(record: Mapping[str, Any]) -> None:
         + (f" ({dropped} dropped)" if dropped else "")
     )
     show_labels(lessons)
+    show_unusable(record["unusable"])
     names = list(next(iter(record["accuracy"].values())))
     made = {version["member"]: version for version in record["versions"]}
     reputations = record["reputations"]

@@ -104,9 +104,9 @@ def tournament(
     cells = held.cells if planned.scenario.sweep else None
     if as_json:
         about = {"run": str(held.folder), "report": held.report}
-        output.say_json({**about, **ratings_json(held.ratings, cells), "standing": held.standing})
+        output.say_json({**about, **ratings_json(held.ratings, held.unusable, cells), "standing": held.standing})
     else:
-        show_ratings(held.ratings, cells)
+        show_ratings(held.ratings, held.unusable, cells)
         if format_ not in ("round_robin", "adaptive"):
             output.say(f"order by {format_}: {', '.join(held.standing)}")
     finish(held.report, held.folder, held.results[0].match if held.results else "", as_json)

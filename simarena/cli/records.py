@@ -44,7 +44,8 @@ def rate(
     from simarena.tournament.methods import METHODS, rated_by, read_options
     from simarena.tournament.ratings import rate as fitted
     from simarena.tournament.results import by_cell
-    from simarena.tournament_run import history
+    from simarena.tournament_run import history, rows_of
+    from simarena.unusable import unusable
 
     options = dict(changed(text, "--option") for text in option or [])
     if method and method not in METHODS:
@@ -57,6 +58,7 @@ def rate(
         where_ = chosen_cells(opened, where or [], by or [])
         results = history(opened, where=where_)
         graded = history(opened, where=where_, grades=True) if method == "reputation" else results
+        replies = unusable(rows_of(opened, results))
     if not results:
         output.note(f"{run} holds no finished match to rate" + (" in these cells" if where else ""))
         raise typer.Exit(1)
@@ -66,9 +68,11 @@ def rate(
     agents = [row.agent for row in ratings.leaderboard]
     further = rated_by(method, graded, agents, options) if method else {}
     if as_json:
-        output.say_json({"run": str(run), **ratings_json(ratings, cells), **({method: further} if method else {})})
+        output.say_json(
+            {"run": str(run), **ratings_json(ratings, replies, cells), **({method: further} if method else {})}
+        )
         return
-    show_ratings(ratings, cells)
+    show_ratings(ratings, replies, cells)
     if further:
         output.table(["agent", method], [[name, output.number(value)] for name, value in further.items()])
 

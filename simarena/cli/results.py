@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from simarena.cli import output
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from simarena.studies import Study
     from simarena.summary import CellRow
     from simarena.tournament.ratings import Ratings, Row
+    from simarena.unusable import Unusable
 
 
 MOST_COLUMNS = 8
@@ -40,6 +42,32 @@ def show_study(scenario: Scenario, study: Study) -> None:
     agents = sorted({agent for row in rows for agent in row.returns})
     if agents:
         grid("return", heads, [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
+    show_unusable(to_json(study.unusable))
+
+
+def show_unusable(found: Mapping[str, Any]) -> None:
+    """Whose replies could not be used, and which verdicts are missing (`Unusable` as JSON); warnings go to stderr."""
+    from simarena.unusable import ORDERS
+
+    for group in ("role", "agent"):
+        shares = found[f"{group}s"].items()
+        each = ", ".join(f"{name} {output.share(one['share'])} of {one['of']}" for name, one in shares)
+        output.say(f"unusable turns by {group}: {each or 'none was taken'}")
+    judges = found["judges"]
+    if judges:
+        orders = [order for order in ORDERS if any(order in judge["orders"] for judge in judges.values())]
+        rows = [
+            [agent, str(judge["missed"]["of"]), *map(share_of, [judge["missed"], *map(judge["orders"].get, orders)])]
+            for agent, judge in judges.items()
+        ]
+        output.table(["judge", "verdicts asked for", "not given", *(ORDERS[order] for order in orders)], rows)
+    for warning in found["warnings"]:
+        output.note(f"warning: {warning}")
+
+
+def share_of(found: Mapping[str, Any] | None) -> str:
+    """A share in a table; "-" for none."""
+    return "-" if found is None else output.share(found["share"])
 
 
 def grid(corner: str, heads: list[str], rows: list[list[str]]) -> None:
@@ -56,14 +84,15 @@ def study_json(study: Study) -> dict[str, Any]:
     from simarena.records import to_json
 
     cells: list[CellRow] = study.cells
-    return {"run": str(study.folder), "report": to_json(study.report), "cells": to_json(cells)}
+    replies = to_json(study.unusable)
+    return {"run": str(study.folder), "report": to_json(study.report), "cells": to_json(cells), "unusable": replies}
 
 
 Cells = list[tuple[dict[str, Any], "Ratings"]]
 """(coordinates, ratings) of each cell."""
 
 
-def show_ratings(ratings: Ratings, cells: Cells | None = None) -> None:
+def show_ratings(ratings: Ratings, replies: Unusable, cells: Cells | None = None) -> None:
     """The leaderboard, what one number cannot say, and ratings by cell where there are several."""
     sure = f"{100 * ratings.confidence:g} %"
     output.table(
@@ -74,7 +103,9 @@ def show_ratings(ratings: Ratings, cells: Cells | None = None) -> None:
     if effect is not None:
         reach = f" ({sure}: {output.number(effect.low, 0)} to {output.number(effect.high, 0)})"
         output.say(f"seat {effect.seat}: worth {output.number(effect.points, 0)} points{reach}")
-    output.say(f"ties: {output.share(ratings.tie_rate)}, invalid turns: {output.share(ratings.invalid_rate)}")
+    undecided = f", decided by no judge: {ratings.undecided} of {ratings.matches}" if ratings.undecided else ""
+    output.say(f"ties: {output.share(ratings.tie_rate)}{undecided}")
+    show_unusable(to_json(replies))
     for cycle in ratings.cycles:
         output.say(f"no single scale fits: {' beats '.join([*cycle, cycle[0]])}")
     if len(ratings.components) > 1:
@@ -92,6 +123,8 @@ def show_cells(agents: list[str], cells: Cells) -> None:
     rows = [[name, *(reach(board[name]) if name in board else "-" for board in boards)] for name in agents]
     rows.append(["ties", *(output.share(ratings.tie_rate) for _, ratings in cells)])
     rows.append(["invalid turns", *(output.share(ratings.invalid_rate) for _, ratings in cells)])
+    if any(ratings.undecided for _, ratings in cells):
+        rows.append(["decided by no judge", *(str(ratings.undecided) for _, ratings in cells)])
     rows.append(["matches", *(str(ratings.matches) for _, ratings in cells)])
     heads = [", ".join(map(coordinate, cell.values())) or "all" for cell, _ in cells]
     output.say()
@@ -118,8 +151,8 @@ def rating_row(row: Row) -> list[str]:
     ]
 
 
-def ratings_json(ratings: Ratings, cells: Cells | None = None) -> dict[str, Any]:
+def ratings_json(ratings: Ratings, replies: Unusable, cells: Cells | None = None) -> dict[str, Any]:
     """Ratings for a script; with `cells` those of each cell beside them."""
-    found: dict[str, Any] = to_json(ratings)
+    found: dict[str, Any] = {**to_json(ratings), "unusable": to_json(replies)}
     by_cell = [{"cell": cell, **to_json(each)} for cell, each in cells or ()]
     return found if cells is None else {**found, "cells": by_cell}

@@ -13,7 +13,7 @@ from simarena import reading
 from simarena.envs.contract import Params, Scored, base_schema
 from simarena.envs.faces import Faces
 from simarena.envs.phases import Phase
-from simarena.envs.state import State
+from simarena.envs.state import Entry, State
 from simarena.errors import SimArenaError
 from simarena.records import JSON, Action, Outcome, Reading, View
 from simarena.registry import TASKS, lookup
@@ -110,7 +110,7 @@ class PhaseEnv(Faces, State):
                 self.returns[name] += reward
                 self._cumulative_rewards[name] += reward
 
-    def _advance(self, seat: str, phase: Phase, entry: tuple[str, dict[str, JSON], Outcome, str]) -> None:
+    def _advance(self, seat: str, phase: Phase, entry: Entry) -> None:
         self._at += 1
         last = self._at >= len(self._order)
         if phase.order == "simultaneous":
@@ -120,20 +120,30 @@ class PhaseEnv(Faces, State):
                 for each in entries:
                     self._record(phase, *each)
                 for who, fields, _, _ in entries:
-                    self.effect(who, phase, fields)
+                    self._apply(who, phase, fields)
         else:
             self._record(phase, *entry)
-            self.effect(seat, phase, entry[1])
+            self._apply(seat, phase, entry[1])
         if last:
             self.phase_over(phase)
             self._open(self._index + 1)
         else:
             self.agent_selection = self._order[self._at]
 
+    def _apply(self, seat: str, phase: Phase, fields: dict[str, JSON] | None) -> None:
+        """Let an action have its effect, or count as missed; count verdicts, given and missed."""
+        if phase.verdict:
+            given = fields is not None and self.gives_verdict(seat, phase, fields)
+            self.verdicts.setdefault(seat, {}).setdefault(phase.verdict, [0, 0])[not given] += 1
+        if fields is None:
+            self.missed(seat, phase)
+        else:
+            self.effect(seat, phase, fields)
+
     def _admit(
         self, seat: str, phase: Phase, action: str | dict[str, JSON] | Action | None
-    ) -> tuple[dict[str, JSON], Outcome, str]:
-        """The fields to apply, what became of the action, and why."""
+    ) -> tuple[dict[str, JSON] | None, Outcome, str]:
+        """The fields to apply (None: nothing), what became of the action, and why."""
         outcome: Outcome = "ok"
         if isinstance(action, Action):
             outcome = action.outcome
@@ -145,7 +155,8 @@ class PhaseEnv(Faces, State):
             found = self._check(seat, phase, action)
         if found.fields is None:
             bad = found.outcome if found.outcome not in ("ok", "repaired") else "malformed"
-            return dict(phase.default), bad, found.error or "no action was given"
+            neutral = None if phase.default is None else dict(phase.default)
+            return neutral, bad, found.error or "no action was given"
         return self._cut(phase, found.fields, outcome if outcome == "repaired" else found.outcome)
 
     def _check(self, seat: str, phase: Phase, value: JSON) -> Reading:
@@ -179,9 +190,11 @@ class PhaseEnv(Faces, State):
                 fields, outcome, error = {**fields, key: short}, "truncated", f"{key} was cut at {limit} words"
         return fields, outcome, error
 
-    def _record(self, phase: Phase, seat: str, fields: dict[str, JSON], outcome: Outcome, error: str) -> None:
+    def _record(self, phase: Phase, seat: str, fields: dict[str, JSON] | None, outcome: Outcome, error: str) -> None:
         """Write an action's events: the public part, the private part, and what was wrong with it."""
-        if phase.probe:
+        if fields is None:
+            pass  # nothing was done
+        elif phase.probe:
             self.note("probe", fields, (), seat)
         elif not phase.private:
             self.note("act", fields, self.audience(seat, phase), seat)

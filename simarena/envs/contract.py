@@ -117,6 +117,13 @@ class Contract(AECEnv):
     def effect(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> None:
         """Apply one action (for simultaneous phases: after all were revealed)."""
 
+    def missed(self, seat: str, phase: Phase) -> None:
+        """In place of `effect` where an action was unusable and the phase has no default: a vote that was not given."""
+
+    def gives_verdict(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> bool:
+        """Whether usable fields of a phase with `verdict` hold one; a solution that says nothing, say, does not."""
+        return True
+
     def phase_over(self, phase: Phase) -> None:
         """After the last action of a phase: notes, stop flags, payments."""
 
@@ -131,6 +138,10 @@ class Contract(AECEnv):
     def metrics(self) -> dict[str, float]:
         """Measures of the finished match; may use the truth."""
         return {}
+
+    def decided(self) -> bool:
+        """Whether somebody decided the finished match; where no judge did, its returns compare nobody."""
+        return True
 
     def compact_space(self, seat: str) -> gymnasium.Space[Any]:
         """The numeric action space of this seat, the same in all its phases."""

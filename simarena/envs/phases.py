@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from simarena.records import JSON
 
 Order = Literal["sequential", "simultaneous", "random", "chosen"]
+ReadingOrder = Literal["", "none", "dealt", "reversed", "random"]
+"""In which order a judge read what it judges: as dealt, the other way round, or shuffled. "none": it read no list.
+"": the action is no verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +35,8 @@ class Phase:
     """Seats that see the actions; None: everybody; (): nobody."""
     private: frozenset[str] = frozenset()
     """Fields that only the author sees (thinking, plans)."""
-    default: Mapping[str, JSON] = field(default_factory=dict)
-    """Fields applied where an action cannot be read or is illegal."""
+    default: Mapping[str, JSON] | None = field(default_factory=dict)
+    """Fields applied where an action cannot be read or is illegal. None: nothing is applied (see `Contract.missed`)."""
     choices: Mapping[str, tuple[JSON, ...]] = field(default_factory=dict)
     """Legal values of fields that have finitely many in this match; they become enums in the schema."""
     words: Mapping[str, int] = field(default_factory=dict)
@@ -44,3 +47,5 @@ class Phase:
     """A question out of band: nobody sees the answer, and it enters no later context."""
     score: bool = False
     """The action is log-probabilities of given texts (see `PhaseEnv.score`)."""
+    verdict: ReadingOrder = ""
+    """Set where the action is a judge's verdict; verdicts given and missed are counted by seat and order of reading."""

@@ -9,9 +9,11 @@ from typing import Any, Self
 
 from simarena.envs.contract import Contract
 from simarena.errors import SimArenaError
-from simarena.records import JSON, Event, Outcome
+from simarena.records import JSON, Event, Outcome, Verdicts
 
 SNAPSHOT_VERSION = 1
+Entry = tuple[str, dict[str, JSON] | None, Outcome, str]
+"""An action on its way to the log: seat, the fields to apply (None: nothing is), outcome, what was wrong."""
 
 
 class State(Contract):
@@ -27,10 +29,11 @@ class State(Contract):
         self.memo = {}
         self.log = []
         self._phase_name, self._steps, self._paid = "deal", 0, False
-        self._buffer: list[tuple[str, dict[str, JSON], Outcome, str]] = []
+        self._buffer: list[Entry] = []
         self._shown = dict.fromkeys(self.possible_agents, 0)
         self._hash, self._hashed = hashlib.sha256(f"{self.name} {self.seed} {self.task_seed}".encode()), 0
         self.outcomes: dict[str, dict[str, int]] = {seat: {} for seat in self.possible_agents}
+        self.verdicts: Verdicts = {}
         self.agents = self.possible_agents[:]
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
@@ -54,6 +57,7 @@ class State(Contract):
             "seed": self.seed,
             "task_seed": self.task_seed,
             **self._position(),
+            "verdicts": self.verdicts,
             "log": [[e.seq, e.phase, e.author, e.audience and list(e.audience), e.kind, e.data] for e in self.log],
         }
 
@@ -102,6 +106,7 @@ class State(Contract):
         self._phase_name, self._steps, self._paid = data["phase"], data["steps"], data["paid"]
         self._buffer = [(entry[0], entry[1], entry[2], entry[3]) for entry in data["buffer"]]
         self.memo, self._shown, self.outcomes = data["memo"], data["shown"], data["outcomes"]
+        self.verdicts = data["verdicts"]
         self.agent_selection, self.agents = data["selection"], data["agents"]
         self.rewards, self._cumulative_rewards = data["rewards"], data["cumulative"]
         self.returns, self.terminations, self.infos = data["returns"], data["terminations"], data["infos"]

@@ -7,7 +7,7 @@ under `round-N/`; the same call takes only the steps that are missing. Prints no
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,9 +32,11 @@ from simarena.league_spec import Measure
 from simarena.ledger import RunReport
 from simarena.preferences.record import Preference, read_jsonl, to_line
 from simarena.records import JSON, Match, to_json
+from simarena.store import Result as Row
 from simarena.store import Run, open_run
 from simarena.tournament.ratings import rate
 from simarena.tournament.results import Result, result_of
+from simarena.unusable import unusable
 from simarena.weighing import light
 
 LINEAGE, LESSONS = "lineage.json", "lessons.json"
@@ -140,7 +142,8 @@ def one_round(
     plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None
 ) -> dict[str, JSON]:
     """Play a round and learn from it; returns its record."""
-    results = played(plan, folder, here, number, state, settings)
+    rows = played(plan, folder, here, number, state, settings)
+    results = scored(plan, rows)
     found = steps.done(here / LESSONS, lambda: prepared(plan, here, number, state))
     danger = unsafe(plan, found)
     learnt = {} if danger else learn(plan, folder, here, number, state, found)
@@ -153,6 +156,7 @@ def one_round(
     return {
         "round": number,
         "matches": len(results),
+        "unusable": to_json(unusable(rows)),
         "lessons": {key: value for key, value in found.items() if key != "trust"},
         "versions": [asdict(each) for each in versions],
         "seated": seated,
@@ -167,8 +171,8 @@ def one_round(
     }
 
 
-def played(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None) -> list[Result]:
-    """The round's matches, played; results in the order of the schedule, scores being the panel's margins."""
+def played(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None) -> list[Row]:
+    """The round's matches, played, in the order of the schedule."""
     cast = casting(plan, folder, state)
     batch = schedule(plan, number, state, cast)
     stages = iter(("matches", "forks"))
@@ -185,10 +189,14 @@ def played(plan: Plan, folder: Path, here: Path, number: int, state: State, sett
     report = execute(here / "play", about, cast, missing, budget=budget_of(plan.scenario), settings=settings)
     if not report.complete:
         raise Unfinished(report)
+    with open_run(here / "play") as run:
+        return [run.result(match.id) for match in batch]
+
+
+def scored(plan: Plan, rows: Sequence[Row]) -> list[Result]:
+    """Played matches as results; in an arena scores are the panel's margins."""
     rated = plan.table.rated
     graded = rated if plan.scenario.env == "arena" else []
-    with open_run(here / "play") as run:
-        rows = [run.result(match.id) for match in batch]
     return [result_of(light(row, graded), rated) for row in rows]
 
 

@@ -104,6 +104,8 @@ def fought(state: State, results: Sequence[Result]) -> dict[str, JSON]:
     now = set(state.seated.values())
     table = reputation.settled(state.reputations)
     for result in results:
+        if not result.decided:
+            continue
         if len(result.agents) == 2 and set(result.agents) <= now and result.agents[0] != result.agents[1]:
             one, other = (known[name] for name in result.agents)
             table = reputation.duel(table, one, other, (result.scores[0], result.scores[1]), Constants())

@@ -55,7 +55,8 @@ class Course:
         self.units = [[seatings(pair, task) for task in range(games)] for pair in pairs]
         self.done: Ints = np.zeros(len(pairs), dtype=np.intp)
         """(pairs,): units played, in the order of their tasks."""
-        results = played.results(p for pair in self.units for unit in pair for p in unit)
+        every = played.results(p for pair in self.units for unit in pair for p in unit)
+        results = [result for result in every if result.decided]  # each is one row of the data
         self._data = compare(results, names)
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, result in enumerate(results):

@@ -72,6 +72,8 @@ class Ratings:
     invalid_rate: float
     """Share of turns, in the rated seats, whose reply could not be applied as meant."""
     matches: int
+    undecided: int
+    """Of `matches`, those that no judge decided: they are in no rating, score or tie rate."""
     win_matrix: dict[str, dict[str, float]]
     """Agent -> opponent -> share won, ties half; only opponents it met."""
     cycles: tuple[tuple[str, ...], ...]
@@ -115,6 +117,7 @@ def rate(
         tie_rate=_share(float(data.weight[data.outcome == TIE].sum()), float(data.weight.sum())),
         invalid_rate=_share(sum(sum(r.invalid) for r in results), sum(sum(r.turns) for r in results)),
         matches=len(results),
+        undecided=sum(not result.decided for result in results),
         win_matrix=_named(data.agents, win_shares(data)),
         cycles=cycles(data.agents, beats),
         components=tuple(tuple(data.agents[i] for i in part) for part in parts),
@@ -144,6 +147,7 @@ def _nothing(confidence: float) -> Ratings:
         tie_rate=0.0,
         invalid_rate=0.0,
         matches=0,
+        undecided=0,
         win_matrix={},
         cycles=(),
         components=(),

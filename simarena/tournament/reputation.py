@@ -137,7 +137,7 @@ def reputations(
     """Everyone's reputation after `results` of two seats, in their order; scores count as the panel's grades."""
     table = newcomers(agents, constants, start)
     for result in results:
-        if len(result.agents) == 2 and result.agents[0] != result.agents[1]:
+        if result.decided and len(result.agents) == 2 and result.agents[0] != result.agents[1]:
             table = duel(table, *result.agents, (result.scores[0], result.scores[1]), constants)
     return table
 

@@ -52,6 +52,8 @@ class Result:
     """Turns of each seat; empty: not counted."""
     cell: Mapping[str, JSON] = field(default_factory=dict)
     """Where in a sweep it was played: axis -> value."""
+    decided: bool = True
+    """False where no judge decided it: its scores say nothing, and no comparison is made of it."""
 
     def __post_init__(self) -> None:
         assert len(self.seats) == len(self.agents) == len(self.scores), f"match {self.match}: one agent, one score each"
@@ -71,6 +73,7 @@ def result_of(trajectory: Trajectory, seats: Sequence[str]) -> Result:
         invalid=tuple(sum(n for outcome, n in counts.items() if outcome not in READ) for counts in outcomes),
         turns=tuple(sum(counts.values()) for counts in outcomes),
         cell=match.cell,
+        decided=trajectory.decided,
     )
 
 
@@ -118,7 +121,7 @@ class Comparisons:
 
 
 def compare(results: Sequence[Result], agents: Iterable[str] = (), tie_margin: float = TIE_MARGIN) -> Comparisons:
-    """Every pair of rated seats of every match as one comparison; an agent is never compared with itself.
+    """Every pair of rated seats of every decided match as one comparison; an agent is never compared with itself.
 
     A match of k seats makes k(k-1)/2 comparisons and weighs each 1/(k-1), so that it counts once for everyone who sat
     in it. The comparisons of one match are not independent: counted in full, ten seats would pass for nine matches.
@@ -129,7 +132,7 @@ def compare(results: Sequence[Result], agents: Iterable[str] = (), tie_margin: f
     index, place = {name: i for i, name in enumerate(names)}, {seat: i for i, seat in enumerate(seats)}
     task, unit = _codes(result.task for result in results), _codes(result.unit for result in results)
     rows: list[NDArray[np.float64]] = [np.empty((0, 8))]
-    sizes = np.array([len(result.agents) for result in results], dtype=np.intp)
+    sizes = np.array([len(result.agents) * result.decided for result in results], dtype=np.intp)
     for k in sorted(set(sizes.tolist())):
         chosen = np.flatnonzero(sizes == k)
         some = [results[i] for i in chosen.tolist()]

@@ -84,7 +84,7 @@ class Arena(PhaseEnv):
 
     def script(self) -> list[Phase]:
         """Answers, judgements, and what opponents make of the samples."""
-        return script.phases(self.params, self.task_seed)
+        return script.phases(self.params)
 
     def audience(self, seat: str, phase: Phase) -> tuple[str, ...] | None:
         """Nobody but its author sees an answer with a name on it."""
@@ -99,12 +99,23 @@ class Arena(PhaseEnv):
                 return f"{key}: longer than {limit} characters"
         if not phase.score:
             return ""
-        count, logprobs, tokens = len(phase.default["logprobs"]), fields["logprobs"], fields["tokens"]
+        count, logprobs, tokens = self._weighed(phase), fields["logprobs"], fields["tokens"]
         if not len(logprobs) == len(tokens) == count:
             return f"logprobs and tokens: {count} of each are needed"
         if not all(LEAST <= value <= 1e-3 for value in logprobs) or min(tokens) < 1:
             return f"logprobs: from {LEAST:g} to 0; tokens: 1 or more"
         return ""
+
+    def _weighed(self, phase: Phase) -> int:
+        """Texts that a scoring phase gives: samples, answers, or possible verdicts."""
+        p: ArenaParams = self.params
+        if phase.name == "recall":
+            return p.samples
+        return p.sheet_size + (p.ties if p.judging == "options" else 0)
+
+    def gives_verdict(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> bool:
+        """A judge that solves the question judges by its own answer: one that cannot be read is no verdict."""
+        return phase.kind != "answer" or self.family.parse(self.task, fields["answer"]) is not None
 
     def effect(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> None:
         """Keep an answer, a judge's own answer, a judgement, or an opponent's weights of the samples."""
@@ -140,7 +151,7 @@ class Arena(PhaseEnv):
         p: ArenaParams = self.params
         if phase.name == "solve":
             for judge in p.graders:
-                self._grade_by(judge, self.memo["solved"][judge])
+                self._grade_by(judge, self.memo["solved"].get(judge))
         elif phase.kind == "answer":
             if len(self.memo["answers"]) == p.answers:
                 self._answered()
@@ -190,8 +201,9 @@ class Arena(PhaseEnv):
     def _grade_by(self, judge: str, answer: JSON) -> None:
         """Solve, then grade: an answer is worth 1 where it says the same as the judge's own, else 0."""
         own, sheet = self.family.parse(self.task, answer), self._sheets(judge)[0]
-        values = [float(own is not None and self.memo["answers"][i]["values"] == own) for i in sheet]
-        self._part("judgements")[judge] = [[sheet, values]]
+        if own is not None:
+            values = [float(self.memo["answers"][i]["values"] == own) for i in sheet]
+            self._part("judgements")[judge] = [[sheet, values]]
 
     # ---- views ------------------------------------------------------------------------------------------------------
 
@@ -212,7 +224,7 @@ class Arena(PhaseEnv):
             return self._replies(seat, list(range(p.samples)), p.reasons)
         if p.judging == "likelihood":
             return self._replies(seat, self._sheet(seat), p.weigh == "reply")
-        asked = script.verdict_phase(p, phase.name, self.task_seed, reasons=False)
+        asked = script.verdict_phase(p, phase.name, reasons=False)
         texts = tuple(words.verdict(str(winner)) for winner in asked.choices["winner"])
         kinds = ("task", "card", "answer")
         events = self._on_desk([event for event in self.visible(seat) if event.kind in kinds])
@@ -263,15 +275,24 @@ class Arena(PhaseEnv):
             params=self.params,
             authors=[entry["seat"] for entry in answers],
             right=[self.family.verify(self.task, entry["answer"]) == 1.0 for entry in answers],
-            given={judge: [judging.Judgement(*each) for each in all_of] for judge, all_of in given.items()},
+            given={
+                judge: judging.whole((judging.Judgement(*each) for each in all_of), self.params.twice)
+                for judge, all_of in given.items()
+            },
+            settled=self.memo[script.SETTLED],
         )
+
+    def decided(self) -> bool:
+        """Whether judges compared all that is compared, or all answers said the same."""
+        return script.SETTLED in self.memo and self._outcome().decided
 
     def payoffs(self) -> dict[str, float]:
         """Win or loss, standard rank, or mean win over the opponents; judges as `grader_reward` says."""
         if script.SETTLED not in self.memo:
             return {}
         outcome = self._outcome()
-        self.note("verdict", {"grades": outcome.grades, "standing": outcome.standing})
+        told = {"grades": outcome.grades, "standing": outcome.standing} if outcome.decided else {"undecided": True}
+        self.note("verdict", told)
         return outcome.returns()
 
     def metrics(self) -> dict[str, float]:
@@ -332,7 +353,7 @@ class Arena(PhaseEnv):
         picks = [int(each) for each in value]
         rest = picks[items:]
         if phase.score:
-            count = len(phase.default["logprobs"])
+            count = self._weighed(phase)
             return {"logprobs": [each + 1.0 - self.params.judge_scale for each in rest[:count]], "tokens": [1] * count}
         fields: dict[str, JSON] = {"reason": ""} if "reason" in phase.fields.model_fields else {}
         if phase.kind == "answer":

@@ -8,6 +8,7 @@ judge's own zero point (one is strict, one gives log-probabilities around -40) c
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from random import Random
@@ -36,6 +37,18 @@ def ordered(sheets: Iterable[Sequence[int]], orders: str, random: Random) -> lis
     if orders == "both":
         return [order for sheet in found for order in (sheet, sheet[::-1])]
     return found
+
+
+def whole(judgements: Iterable[Judgement], twice: bool) -> list[Judgement]:
+    """One judge's judgements that count: where every sheet is read in both orders, those given in both.
+
+    One order alone would count the judge's preference for a place as its preference for an answer.
+    """
+    given = list(judgements)
+    if not twice:
+        return given
+    orders = Counter(tuple(sorted(sheet)) for sheet, _ in given)
+    return [each for each in given if orders[tuple(sorted(each.sheet))] == 2]
 
 
 def pair_margins(judgements: Iterable[Judgement]) -> dict[tuple[int, int], float]:

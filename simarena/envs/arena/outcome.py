@@ -25,7 +25,20 @@ class Outcome:
     right: Sequence[bool]
     """Whether each answer is right."""
     given: Mapping[str, Sequence[Judgement]]
-    """Judge -> its judgements; none where all answers were the same."""
+    """Judge -> its judgements that count; none where it gave no verdict, or where all answers were the same."""
+    settled: bool = False
+    """Whether all answers say the same."""
+
+    @property
+    def voted(self) -> list[tuple[int, int]]:
+        """The comparisons that some judge made, or that need no judge since the answers are the same."""
+        agreed = self.settled and self.params.moot
+        return [pair for pair in self.params.pairs if agreed or pair in self.pooled]
+
+    @property
+    def decided(self) -> bool:
+        """Whether no comparison is left without a judge."""
+        return len(self.voted) == len(self.params.pairs)
 
     @cached_property
     def margins(self) -> dict[str, Margins]:
@@ -51,8 +64,13 @@ class Outcome:
 
     @cached_property
     def standing(self) -> dict[str, float]:
-        """Seat -> what its answers earned: standard rank in a panel, else its mean of wins (1) and losses (-1)."""
+        """Seat -> what its answers earned: standard rank in a panel, else its mean of wins (1) and losses (-1).
+
+        0 for everybody where the match is not decided.
+        """
         p = self.params
+        if not self.decided:
+            return dict.fromkeys(p.writers, 0.0)
         if p.mode == "panel":
             ranks = judging.standard_ranks([self.grades[seat] for seat in p.writers], p.margin)
             return dict(zip(p.writers, ranks, strict=True))
@@ -85,32 +103,43 @@ class Outcome:
 
     def metrics(self) -> dict[str, float]:
         """Who was right, who won, and how good the labels are."""
-        found = {"accuracy": sum(self.right) / len(self.right)}
-        found |= self._by_writer() | self._by_label()
+        found = {"accuracy": sum(self.right) / len(self.right), **self._correct(), **self._by_label()}
+        return found | (self._by_standing(found) if self.decided else {})
+
+    def _by_standing(self, found: Mapping[str, float]) -> dict[str, float]:
+        """What rests on who won: grades, wins, and whether the winner is right."""
+        won = self._by_writer()
         top = max(self.standing.values())
         best = [seat for seat, earned in self.standing.items() if earned == top]
-        found["winner_right"] = sum(found[f"correct/{seat}"] for seat in best) / len(best)
-        return found | (self._by_opponent() if self.params.mode == "population" else {})
+        won["winner_right"] = sum(found[f"correct/{seat}"] for seat in best) / len(best)
+        return won | (self._by_opponent() if self.params.mode == "population" else {})
 
-    def _by_writer(self) -> dict[str, float]:
-        found = {f"grade/{seat}": grade for seat, grade in self.grades.items()}
+    def _correct(self) -> dict[str, float]:
+        found = {}
         for seat in self.params.writers:
             own = [ok for author, ok in zip(self.authors, self.right, strict=True) if author == seat]
             found[f"correct/{seat}"] = sum(own) / len(own)
-            if self.params.mode == "duel":
-                found[f"win/{seat}"] = (self.standing[seat] + 1) / 2
+        return found
+
+    def _by_writer(self) -> dict[str, float]:
+        found = {f"grade/{seat}": grade for seat, grade in self.grades.items()}
+        if self.params.mode == "duel":
+            found |= {f"win/{seat}": (self.standing[seat] + 1) / 2 for seat in self.params.writers}
         return found
 
     def _by_label(self) -> dict[str, float]:
         """`labelled`: decisive and exactly one right; of these `label_accuracy` is right, for all and each judge."""
         p = self.params
-        all_in = judging.labels(self.pooled, self.right, p.pairs, p.margin)
+        one_right = {"exactly_one_right": sum(self.right[a] != self.right[b] for a, b in p.pairs) / len(p.pairs)}
+        if not self.voted:
+            return one_right
+        all_in = judging.labels(self.pooled, self.right, self.voted, p.margin)
         rates = {"label_accuracy": all_in.accuracy}
         for judge, own in self.margins.items():
             rates[f"label_right/{judge}"] = judging.labels(own, self.right, p.pairs, p.margin).accuracy
         return {
+            **one_right,
             "decisive": all_in.decisive / all_in.pairs,
-            "exactly_one_right": all_in.one_right / all_in.pairs,
             "labelled": all_in.labelled / all_in.pairs,
             **{key: rate for key, rate in rates.items() if rate is not None},
         }

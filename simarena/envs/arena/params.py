@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from simarena.envs.base import Params
+from simarena.envs.phases import ReadingOrder
 from simarena.registry import TASKS, lookup
 from simarena.tasks.base import QuestionFamily
 
@@ -179,6 +180,19 @@ class ArenaParams(Params):
         return self.show == "alone" and self.judging == "score"
 
     @property
+    def twice(self) -> bool:
+        """Whether judges read every sheet in both orders, one after the other."""
+        return self.orders == "both" and not self.alone and self.judging not in ("likelihood", "solve")
+
+    def order_of(self, number: int) -> ReadingOrder:
+        """The order in which judges read sheet `number`, from 0."""
+        if self.alone or self.judging in ("likelihood", "solve"):
+            return "none"
+        if self.orders == "random":
+            return "random"
+        return "reversed" if self.twice and number % 2 else "dealt"
+
+    @property
     def sheet_size(self) -> int:
         """Answers that a judge has before it at once."""
         return 1 if self.alone else 2 if self.judging == "verdict" else self.graded
@@ -191,7 +205,7 @@ class ArenaParams(Params):
         if self.alone:
             return self.graded
         pairs = len(self.compared(range(self.graded))) if self.judging == "verdict" else 1
-        return pairs * (2 if self.orders == "both" else 1)
+        return pairs * (2 if self.twice else 1)
 
     def compared(self, answers: Iterable[int]) -> list[tuple[int, int]]:
         """The pairs among `answers` that verdicts are asked for: opponents of a population are not compared."""

@@ -383,7 +383,7 @@ class Scorable:
         if self.match.phase.kind == "vote":
             return {"scratchpad": "", "accept": bool(value[-1])}
         deal = [names[int(v)] for names, v in zip(self.options, value, strict=False)]
-        return {**self.match.phase.default, "deal": deal}
+        return {**(self.match.phase.default or {}), "deal": deal}
 
     def features(self, seat: str) -> list[float]:
         """Phase (4), progress, recent options' shares and the table's (options each), then a party's own sheet:

@@ -19,7 +19,7 @@ from simarena.envs.base import PhaseEnv
 from simarena.envs.debate import face
 from simarena.envs.debate.items import Item, item_of, marks
 from simarena.envs.debate.params import DebateParams
-from simarena.envs.debate.report import Record, debater_return, judge_return, report, shares, softmax
+from simarena.envs.debate.report import Record, debater_return, judge_return, report, shares, softmax, whole
 from simarena.envs.debate.scoring import score
 from simarena.envs.debate.script import TIE, Cast, DebatePhase, hears, speaking, write
 from simarena.envs.phases import Phase
@@ -201,6 +201,12 @@ class Debate(PhaseEnv):
         elif phase.kind == "argue":
             self._argued(seat, phase, fields)
 
+    def missed(self, seat: str, phase: Phase) -> None:
+        """A candidate that its critic could not weigh has no chance on record."""
+        assert isinstance(phase, DebatePhase), phase
+        if phase.kind == "weigh":
+            self.memo.setdefault("weighed", {}).setdefault(phase.about, []).append(None)
+
     def _argued(self, seat: str, phase: DebatePhase, fields: dict[str, JSON]) -> None:
         if phase.stage == "candidate":
             self.memo.setdefault("drafts", {}).setdefault(seat, []).append(fields)
@@ -283,11 +289,13 @@ class Debate(PhaseEnv):
             self._close(phase)
 
     def _take(self, phase: DebatePhase) -> None:
-        """Speak each debater's likeliest candidate, or hand it to the critic as a draft."""
+        """Speak each debater's likeliest candidate, or hand it to the critic as a draft; the first where none has
+        a chance on record."""
         drafts, weighed = self.memo.pop("drafts"), self.memo.pop("weighed")
         for seat in phase.speakers:
-            chances: list[float] = weighed[seat]
-            best = max(range(len(chances)), key=chances.__getitem__)
+            chances: list[float | None] = weighed[seat]
+            known = [-1.0 if chance is None else chance for chance in chances]
+            best = max(range(len(known)), key=known.__getitem__)
             fields = {key: value for key, value in drafts[seat][best].items() if key != "thinking"}
             self.note("picked", {"by": seat, "candidate": best, "chances": chances}, ())
             if self.params.refine:
@@ -347,7 +355,7 @@ class Debate(PhaseEnv):
             debaters=tuple(debaters),
             sides=tuple(self.sides(half) for half in range(p.halves)),
             speeches=self.memo.get("speeches", []),
-            judged=self.memo.get("judged", []),
+            judged=whole(self.memo.get("judged", []), p.swap.answers == "both"),
             beliefs=self.memo.get("beliefs", {}),
             chosen=self.memo.get("chosen", []),
             persona=self.memo.get("persona"),
@@ -359,11 +367,16 @@ class Debate(PhaseEnv):
         record = self.record
         paid = {seat: debater_return(record, seat) for seat in self.of_role("debater")}
         helped = {seat: paid[self.speaker(seat)] for seat in self.of_role("critic")}
-        return {**paid, **helped, **{seat: judge_return(record, seat) for seat in self.of_role("judge")}}
+        judges = {seat: judge_return(record, seat) if seat in self.verdicts else 0.0 for seat in self.of_role("judge")}
+        return {**paid, **helped, **judges}
 
     def metrics(self) -> dict[str, float]:
         """See `report.report`."""
         return report(self.record)
+
+    def decided(self) -> bool:
+        """Whether every half has a verdict."""
+        return self.record.decided
 
     # ---- the numeric face ------------------------------------------------------------------------------------------
 

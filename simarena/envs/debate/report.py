@@ -38,6 +38,11 @@ class Record:
     last: str
     """Who spoke last in every round; "" where nobody did alone."""
 
+    @property
+    def decided(self) -> bool:
+        """Whether every half has a verdict."""
+        return all(self.probs(half) is not None for half in range(len(self.sides)))
+
     def probs(self, half: int, kind: str = "verdict") -> list[float] | None:
         """Probability of each answer, averaged over the half's judges and over both orders of the answers."""
         found = [entry["probs"] for entry in self.judged if entry["half"] == half and entry["kind"] == kind]
@@ -57,6 +62,17 @@ class Record:
         if entries[0]["winner"] is None:
             return shares([fmean(column) for column in zip(*(e["probs"] for e in entries), strict=True)])
         return [fmean(1 / k if e["winner"] < 0 else float(e["winner"] == i) for e in entries) for i in range(k)]
+
+
+def whole(judged: Sequence[dict[str, Any]], twice: bool) -> list[dict[str, Any]]:
+    """The judgements that count: where every judge reads the answers in both orders, those given in both.
+
+    One order alone would count the judge's preference for a place as its preference for an answer.
+    """
+    if not twice:
+        return list(judged)
+    asked = [(entry["half"], entry["judge"], entry["kind"]) for entry in judged]
+    return [entry for entry, of in zip(judged, asked, strict=True) if asked.count(of) == 2]
 
 
 def shares(probs: Sequence[float]) -> list[float]:
@@ -79,12 +95,13 @@ def softmax(logs: Sequence[float]) -> list[float]:
 
 
 def debater_return(record: Record, seat: str) -> float:
-    """What a debater earns: the mean over halves with a verdict, less the cost of unverified quotations."""
+    """What a debater earns: the mean over halves, or 0 where one has no verdict, less the cost of unverified
+    quotations."""
     p, k = record.params, len(record.item.options)
     earned = []
     for half, sides in enumerate(record.sides):
         probs, wins = record.probs(half), record.wins(half)
-        if probs is None or wins is None or seat not in sides:
+        if not record.decided or probs is None or wins is None or seat not in sides:
             continue
         side = sides[seat]
         if p.debater_reward == "win":
@@ -104,11 +121,14 @@ def _tied(wins: Sequence[float], side: int) -> bool:
 
 
 def judge_return(record: Record, seat: str) -> float:
-    """What a judge earns: the mean log score or accuracy of its own verdicts; 0 where there is no truth."""
-    right = record.item.right
+    """What a judge earns: the mean log score or accuracy of its own verdicts; 0 where there is no truth.
+
+    Without a verdict it earns what even odds earn, so that silence never pays more than a guess.
+    """
+    right, k = record.item.right, len(record.item.options)
     if right is None:
         return 0.0
-    own = [e["probs"] for e in record.judged if e["judge"] == seat and e["kind"] == "verdict"]
+    own = [e["probs"] for e in record.judged if e["judge"] == seat and e["kind"] == "verdict"] or [[1 / k] * k]
     if record.params.judge_reward == "accuracy":
         return _mean([shares(probs)[right] for probs in own])
     return _mean([log_score(probs[right]) for probs in own])
@@ -154,9 +174,9 @@ def _by_adviser(record: Record, right: int, hits: Sequence[float]) -> dict[str, 
 
 
 def _wins(record: Record) -> dict[str, float]:
-    """Share of wins of each debater, and of the debater on the right side."""
+    """Share of wins of each debater, and of the debater on the right side; {} where a half has no verdict."""
     found: dict[str, list[float]] = {}
-    for half, sides in enumerate(record.sides):
+    for half, sides in enumerate(record.sides) if record.decided else ():
         wins = record.wins(half)
         for seat, side in sides.items() if wins else ():
             found.setdefault(f"win_{seat}", []).append(wins[side])  # type: ignore[index]  # wins is set here
@@ -176,7 +196,7 @@ def _order(record: Record) -> dict[str, float]:
     verdicts = [entry for entry in record.judged if entry["kind"] == "verdict"]
     if verdicts:
         found["answer_bias"] = fmean(e["probs"][-1 if e["turned"] else 0] for e in verdicts) - 1 / k
-    if record.last and record.halves():
+    if record.last and record.decided:
         wins = [record.wins(half) for half in range(len(record.sides))]
         pairs = [(w, sides[record.last]) for w, sides in zip(wins, record.sides, strict=True) if w]
         found["order_bias"] = fmean(w[side] for w, side in pairs) - 1 / k

@@ -103,16 +103,15 @@ def listed(options: Sequence[str]) -> str:
 def _beliefs(cast: Cast) -> list[DebatePhase]:
     if not cast.params.beliefs.elicit:
         return []
-    fields, default = belief_form(cast.options, cast.options, winner=False)
     return [
         DebatePhase(
             name="belief",
             kind="belief",
             actors=cast.debaters,
             order="simultaneous",
-            fields=fields,
+            fields=judgement_fields(cast.options, winner=False),
             probe=True,
-            default=default,
+            default=even(cast.options),
             choices={"answer": cast.options},
             instruction=cast.ask(cast.options, own=True),
         )
@@ -130,15 +129,14 @@ def _choices(cast: Cast) -> list[DebatePhase]:
 
 
 def _choice(cast: Cast, name: str, instruction: str) -> DebatePhase:
-    fields, default = belief_form(cast.options, cast.options, winner=False)
     confidence = "confidence in it in percent" if len(cast.options) == 2 else "probability of each, in this order"
     return DebatePhase(
         name=name,
         kind="choose",
         actors=cast.debaters[:1],
-        fields=fields,
+        fields=judgement_fields(cast.options, winner=False),
         audience=cast.debaters[:1],
-        default=default,
+        default=even(cast.options),
         choices={"answer": cast.options},
         instruction=f"{instruction} Give your {confidence}.",
     )
@@ -280,7 +278,8 @@ def _weigh(cast: Cast, where: tuple[int, int, tuple[str, ...]], seat: str, n: in
         fields=Scored,
         probe=True,
         score=True,
-        default=even(cast.options),
+        default=None,
+        verdict="dealt",
         instruction=cast.ask(cast.options, written=False),
     )
 
@@ -313,7 +312,7 @@ def _judge(cast: Cast, half: int, kind: str, turned: bool, alone: bool) -> Debat
     p = cast.params
     options = tuple(reversed(cast.options)) if turned else cast.options
     written, winner = p.judging == "written", kind == "verdict" and p.judge_mode == "prior_then_post" and not p.direct
-    fields, default = belief_form(cast.options, options, winner) if written else (Scored, even(options))
+    fields = judgement_fields(cast.options, winner) if written else Scored
     ask = cast.ask(options, written) + (" Name also the answer that was argued better." if winner else "")
     before = "Nobody has spoken yet. " if kind == "prior" else ""
     return DebatePhase(
@@ -328,7 +327,8 @@ def _judge(cast: Cast, half: int, kind: str, turned: bool, alone: bool) -> Debat
         # A prior must not anchor the verdict, and one order of the answers must not anchor the other.
         probe=kind == "prior" or not alone or not written,
         score=not written,
-        default=default,
+        default=None,
+        verdict="reversed" if turned else "dealt",
         choices=_judge_choices(options, winner) if written else {},
         instruction=before + ask if written or p.judging == "options" else before + "Give your answer.",
     )
@@ -338,22 +338,18 @@ def _judge_choices(options: tuple[str, ...], winner: bool) -> dict[str, tuple[st
     return {"answer": options, **({"winner": (*options, TIE)} if winner else {})}
 
 
-def belief_form(
-    options: Sequence[str], presented: Sequence[str], winner: bool
-) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Fields of a written belief over `presented`, and the neutral one."""
+def judgement_fields(options: Sequence[str], winner: bool) -> type[BaseModel]:
+    """Fields of a written verdict over `options`; `winner`: it names the better argued answer too."""
     if len(options) == 2:
-        fields: type[BaseModel] = Decision if winner else Belief
-        default: dict[str, Any] = {"answer": presented[0], "confidence": 50.0}
-    else:
-        fields = DecisionOfMany if winner else BeliefOfMany
-        default = {"answer": presented[0], "probs": [1 / len(options)] * len(options)}
-    return fields, {**default, **({"winner": TIE} if winner else {})}
+        return Decision if winner else Belief
+    return DecisionOfMany if winner else BeliefOfMany
 
 
 def even(options: Sequence[str]) -> dict[str, Any]:
-    """The neutral weighing."""
-    return {"logprobs": [0.0] * len(options), "tokens": [1] * len(options)}
+    """The neutral belief of a debater: even odds."""
+    if len(options) == 2:
+        return {"answer": options[0], "confidence": 50.0}
+    return {"answer": options[0], "probs": [1 / len(options)] * len(options)}
 
 
 def _who(group: tuple[str, ...]) -> str:

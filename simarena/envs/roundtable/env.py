@@ -162,6 +162,10 @@ class Roundtable(PhaseEnv):
             return {}
         return {item: answer} if item >= 0 else dict(enumerate(self.family.parse(self.task, answer)))
 
+    def gives_verdict(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> bool:
+        """A ruling that was replaced by the default is none; one that says so in its own words is."""
+        return fields != phase.default
+
     def effect(self, seat: str, phase: Phase, fields: dict[str, JSON]) -> None:
         """Keep the seat's present answer, or its vote or ruling."""
         if phase.kind == "order":

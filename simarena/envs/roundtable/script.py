@@ -86,7 +86,7 @@ class Table:
             alone,
             fields=answer_fields(self.params.confidence_visible, talk=True),
             order="sequential" if self.params.structure == TIT_FOR_TAT else "simultaneous",
-            default={**alone.default, "agree": [], "disagree": []},
+            default={**(alone.default or {}), "agree": [], "disagree": []},
             choices={"agree": self.solvers, "disagree": self.solvers, **self._choices(values)},
             unless=unless,
         )
@@ -143,6 +143,7 @@ class Table:
             choices={"side": (*self.solvers, NONE), **self._choices(self.offered)},
             words={"reason": self.params.words},
             unless="stop",
+            verdict="none",
         )
 
     def _samples(self, acts: Sequence[Phase]) -> list[Phase]:
@@ -167,5 +168,6 @@ class Table:
                 choices=self._choices(self.offered),
                 words={"explanation": self.params.words},
                 unless="settled",
+                verdict="none",
             )
         ]
