@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Outcome = Literal["ok", "repaired", "malformed", "illegal", "truncated"]
-"""What became of a reply: `ok` and `repaired` were applied; the others had the phase's default applied instead or, where
+"""What became of a reply: `ok` and `repaired` were applied; the others had the phase's default applied, or, where
 there is none (a judge's verdict), nothing. `truncated`: cut by a length limit. A speech that overran its word limit is
 applied, cut, and flagged so too."""
 

@@ -19,6 +19,9 @@ OTHER_TOKENS = Dropped("the prompts' tokens differ")
 SAME_WORDS = Dropped("both say the same")
 TIE = Dropped("tie")
 ALONE = Dropped("no other reply to the same prompt")
+FEW_VOTES = Dropped("too few voted")
+QUORUM = 0.5
+"""Least share of the judgements asked for that must count: what fewer than half voted on is no preference."""
 
 Pick = Literal["ends", "all", "list"]
 """Of replies to one prompt: the best and the worst; every two; or all of them as one ranked list."""
@@ -32,6 +35,7 @@ class Marked:
     score: float = 0.0
     scores: Mapping[str, float] = field(default_factory=dict)
     orders: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    ballots: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     objectives: Mapping[str, float] = field(default_factory=dict)
     truth: float | None = None
 
@@ -89,6 +93,7 @@ def response(mark: Marked, said: Said) -> Any:
         score=mark.score,
         scores=mark.scores,
         orders=mark.orders,
+        ballots=mark.ballots,
         objectives=mark.objectives,
         truth=mark.truth,
     )
@@ -97,12 +102,28 @@ def response(mark: Marked, said: Said) -> Any:
 def pairs(builder: str, marked: Sequence[Marked]) -> Iterator[Preference | Dropped]:
     """Every two replies as a pair."""
     for one, other in combinations(marked, 2):
-        yield TIE if one.score == other.score else compared(builder, (one, other))
+        if few_votes(one, other):
+            yield FEW_VOTES
+        else:
+            yield TIE if one.score == other.score else compared(builder, (one, other))
+
+
+def few_votes(*marked: Marked) -> bool:
+    """Whether fewer than QUORUM of the judgements asked for count, for the replies together."""
+    asked = counted = 0
+    for who in {who for each in marked for who in each.ballots}:
+        ballots = [each.ballots[who] for each in marked if who in each.ballots]
+        asked += max(a for a, _, _ in ballots)
+        counted += min(c for _, _, c in ballots)
+    return counted < QUORUM * asked
 
 
 def picked(builder: str, marked: Iterable[Marked], pick: Pick, **changes: Any) -> Iterator[Preference | Dropped]:
     """Replies, those to one prompt together, as `pick` says; of what was said in the same words the first one."""
-    groups, dropped = by_prompt(marked)
+    every = list(marked)
+    voted = [each for each in every if not few_votes(each)]
+    yield from [FEW_VOTES] * (len(every) - len(voted))
+    groups, dropped = by_prompt(voted)
     yield from dropped
     for here in groups:
         apiece = list({words(each): each for each in reversed(here)}.values())

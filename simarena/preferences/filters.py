@@ -27,9 +27,11 @@ class Filters(BaseModel):
     margin: NonNegativeFloat = 0.0
     """Drop where the best is not better than the worst by this, in the builder's unit."""
     orders: bool = False
-    """Drop where an annotator that read in several orders preferred another response in one of them."""
+    """Drop where an annotator that read in several orders preferred another response in one of them, or gave no
+    judgement in one of them."""
     agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Least share of the annotators with an opinion who prefer the best to the worst; also drops where none has one."""
+    """Least share of the annotators with an opinion who prefer the best to the worst; also drops where none has one.
+    An annotator whose judgements could not be used counts as one that does not prefer it."""
     length: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Least ratio of the shortest response's length to the longest's (own tokens, or else characters)."""
     per_state: NonNegativeInt = 0
@@ -97,17 +99,32 @@ class _Sieve:
 
 
 def orders_agree(responses: tuple[Response, ...]) -> bool:
-    """Whether each annotator has the best no worse than the worst in every order that it read them in."""
+    """Whether each annotator has the best no worse than the worst in every order that it was to read them in."""
+    if any(half_given(ballot) for each in responses for ballot in each.ballots.values()):
+        return False
     best, worst = responses[0].orders, responses[-1].orders
     signs = ({sign(a - b) for a, b in zip(best[who], worst[who], strict=False)} for who in best.keys() & worst.keys())
     return all({-1, 1} - found for found in signs)
 
 
+def half_given(ballot: tuple[int, int, int]) -> bool:
+    """Whether a judgement was given in one order and missed in the other, so that it does not count."""
+    asked, unusable, counted = ballot
+    return counted < asked - unusable
+
+
 def agreement(responses: tuple[Response, ...]) -> float:
-    """Share of the annotators with an opinion who prefer the first response to the last; 0.0 where none has one."""
+    """Share of the annotators with an opinion who prefer the first response to the last; 0.0 where none has one.
+
+    Annotators that were asked and gave no judgement that counts are counted among those who do not prefer it.
+    """
     signs = [sign(gap) for gap in gaps(responses).values()]
     opinions = [each for each in signs if each]
-    return opinions.count(1) / len(opinions) if opinions else 0.0
+    silent = {
+        who for each in (responses[0], responses[-1]) for who, (_, _, counted) in each.ballots.items() if not counted
+    }
+    asked = len(opinions) + len(silent)
+    return opinions.count(1) / asked if asked else 0.0
 
 
 def gaps(responses: tuple[Response, ...]) -> Mapping[str, float]:

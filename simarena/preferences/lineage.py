@@ -48,6 +48,11 @@ def siblings(family: Sequence[Played], role: str = "", probes: bool = False) -> 
             yield here
 
 
+def decided(here: Sequence[Sibling]) -> list[Sibling]:
+    """Those whose match somebody decided: of the others' returns nothing can be told."""
+    return [each for each in here if each.played.record.decided]
+
+
 def by_words(here: Sequence[Sibling]) -> list[list[Sibling]]:
     """Those who said the same together: continuations of one action."""
     found: dict[tuple[Message, ...], list[Sibling]] = {}

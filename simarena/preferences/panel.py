@@ -1,7 +1,7 @@
 """What the judges of an arena match found: a mark for every answer, by each judge and by all together.
 
-Reads turns on record. A judgement that could not be read is no opinion and counts for nothing; the environment, which
-has to go on, counts it as neutral. Knows no builder.
+Reads turns on record. A judgement that could not be used is no vote and counts for nothing, and where judges read in
+both orders neither does the other half. Knows no builder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from simarena.envs.arena.fields import LABELS
 from simarena.envs.arena.judging import Judgement
 from simarena.envs.arena.params import ArenaParams
 from simarena.preferences.comparing import Marked
-from simarena.preferences.played import Played
+from simarena.preferences.played import Played, usable
 from simarena.preferences.rules import dealt, worth
 from simarena.records import JSON, Turn
 
@@ -39,8 +39,10 @@ def answers(played: Played) -> list[Turn]:
 
 def marks(played: Played) -> list[Marked]:
     """Every answer with its marks: score is what all judges together gave it, centred on the match's mean."""
-    turns, given = answers(played), judgements(played)
+    turns, every = answers(played), judgements(played)
     p = parameters(played)
+    given = {judge: judging.whole([each for each in all_of if each.values], p.twice) for judge, all_of in every.items()}
+    ballots = counted(played, every, given)
     read = judging.pair_margins if p.judging == "verdict" else judging.point_margins
     margins = {judge: read(sheets) for judge, sheets in given.items()}
     pooled = judging.pooled(margins, {judge: p.weight(judge) for judge in margins})
@@ -53,6 +55,7 @@ def marks(played: Played) -> list[Marked]:
             score=grades[i] * (size - 1) / size,  # so that the difference of two scores is their margin
             scores=scores.get(i, {}),
             orders=orders.get(i, {}),
+            ballots=ballots.get(i, {}),
             truth=worth(played, turn),
         )
         for i, turn in enumerate(turns)
@@ -71,13 +74,30 @@ def per_judge(
                 found.setdefault(answer, {}).setdefault(agent, []).append(value)
     means = {i: {agent: fsum(each) / len(each) for agent, each in by.items()} for i, by in found.items()}
     p = parameters(played)
-    if p.orders != "both" or p.alone or p.judging in ("likelihood", "solve"):
+    if not p.twice:
         return means, {}
     return means, {i: {agent: tuple(each) for agent, each in by.items()} for i, by in found.items()}
 
 
+def counted(played: Played, every: Given, given: Given) -> dict[int, dict[str, tuple[int, int, int]]]:
+    """Answer -> agent that judged -> (judgements asked of it, unusable, counted); {} where all were usable."""
+    if all(each.values for all_of in every.values() for each in all_of):
+        return {}
+    found: dict[int, dict[str, list[int]]] = {}
+    for judge, sheets in every.items():
+        for sheet, values in sheets:
+            for answer in sheet:
+                ballot = found.setdefault(answer, {}).setdefault(played.match.seats[judge], [0, 0, 0])
+                ballot[0] += 1
+                ballot[1] += not values
+        for sheet, _ in given[judge]:
+            for answer in sheet:
+                found[answer][played.match.seats[judge]][2] += 1
+    return {i: {agent: (a, u, c) for agent, (a, u, c) in by.items()} for i, by in found.items()}
+
+
 def judgements(played: Played) -> dict[str, list[Judgement]]:
-    """What every judge gave, sheet by sheet."""
+    """What was asked of every judge, sheet by sheet; a judgement that could not be used has no values."""
     p = parameters(played)
     if p.judging == "solve":
         return _solved(played)
@@ -85,12 +105,13 @@ def judgements(played: Played) -> dict[str, list[Judgement]]:
     found: dict[str, list[Judgement]] = {}
     sheets: dict[str, list[list[int]]] = {}
     for turn in played.turns:
-        if not turn.phase.startswith("judge ") or turn.fields is None:
+        if not turn.phase.startswith("judge "):
             continue
         if turn.seat not in sheets:
             sheets[turn.seat] = sheets_of(played, p, turn.seat, authors)
         sheet = sheets[turn.seat][int(turn.phase.split()[1]) - 1]
-        found.setdefault(turn.seat, []).append(Judgement(sheet, values(p, len(sheet), turn.fields)))
+        marks = values(p, len(sheet), turn.fields) if usable(turn) and turn.fields else []
+        found.setdefault(turn.seat, []).append(Judgement(sheet, marks))
     return found
 
 
@@ -98,14 +119,18 @@ def _solved(played: Played) -> dict[str, list[Judgement]]:
     """Each judge's own answer as a judgement: 1 for answers that say the same, else 0."""
     p, here, turns = parameters(played), dealt(played.match), answers(played)
     own = turns if p.mode == "panel" else played.turns_in("solve")
-    read = [here.family.parse(here.task, (turn.fields or {}).get("answer")) for turn in turns]
+    read = [here.family.parse(here.task, stated(turn)) for turn in turns]
     found = {}
     for judge in own:
-        mine = here.family.parse(here.task, (judge.fields or {}).get("answer"))
+        mine = here.family.parse(here.task, stated(judge))
         sheet = [i for i, turn in enumerate(turns) if turn.seat != judge.seat]
-        if mine is not None:
-            found[judge.seat] = [Judgement(sheet, [float(read[i] == mine) for i in sheet])]
+        found[judge.seat] = [Judgement(sheet, [] if mine is None else [float(read[i] == mine) for i in sheet])]
     return found
+
+
+def stated(turn: Turn) -> JSON:
+    """The answer of a turn; None where it could not be used."""
+    return turn.fields.get("answer") if usable(turn) and turn.fields else None
 
 
 def sheets_of(played: Played, p: ArenaParams, judge: str, authors: Sequence[str]) -> list[list[int]]:

@@ -27,7 +27,13 @@ class Dropped(NamedTuple):
 REPAIRED = Dropped("asked again after an unusable reply")
 SCRIPTED = Dropped("no prompt on record")
 SILENT = Dropped("nothing was said")
+UNDECIDED = Dropped("no judge decided the match")
 REWRITTEN = Dropped("a later prompt does not extend the earlier one")
+
+
+def usable(turn: Turn) -> bool:
+    """Whether what a turn handed in was applied, cut to length or whole."""
+    return turn.fields is not None and turn.outcome not in ("malformed", "illegal")
 
 
 @dataclass(frozen=True, slots=True)

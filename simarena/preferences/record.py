@@ -38,6 +38,9 @@ class Response:
     """Annotator -> mark."""
     orders: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Annotator -> its mark in each order of reading, where it read in several."""
+    ballots: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Annotator -> (judgements asked of it, of these unusable, of these counted in its mark). Of a judge that reads in
+    both orders both count or none. {}: whoever was asked gave every judgement."""
     objectives: Mapping[str, float] = field(default_factory=dict)
     """Objective -> mark, where there is more than one."""
     truth: float | None = None

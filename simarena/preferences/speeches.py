@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from simarena.envs.debate.report import softmax
 from simarena.preferences.comparing import Marked
 from simarena.preferences.lineage import mean
-from simarena.preferences.played import Played
+from simarena.preferences.played import Played, usable
 from simarena.preferences.rules import dealt
 from simarena.records import JSON, Turn
 
@@ -28,15 +28,40 @@ def marks(played: Played) -> list[Marked]:
 
 def _marked(played: Played, turn: Turn, verdicts: Sequence[Turn]) -> Marked:
     side = sides(played, part(turn)).get(turn.seat, "")
-    believed: dict[str, list[float]] = {}
+    twice = any(TURNED in verdict.phase for verdict in verdicts)
+    by_seat: dict[tuple[str, str], list[float | None]] = {}
     for verdict in verdicts:
-        chance = chances(played, verdict).get(side)
-        if chance is not None:
-            believed.setdefault(verdict.agent, []).append(chance)
-    scores = {agent: mean(each) for agent, each in believed.items()}
-    orders = {agent: tuple(each) for agent, each in believed.items() if any(TURNED in v.phase for v in verdicts)}
+        by_seat.setdefault((verdict.seat, verdict.agent), []).append(chances(played, verdict).get(side))
+    believed: dict[str, list[float]] = {}
+    for (_, agent), asked in by_seat.items():
+        if counts := counted(asked, twice):
+            believed.setdefault(agent, []).extend(counts)
     everybody = [value for each in believed.values() for value in each]
-    return Marked(said=played.said(turn), score=mean(everybody) if everybody else 0.0, scores=scores, orders=orders)
+    return Marked(
+        said=played.said(turn),
+        score=mean(everybody) if everybody else 0.0,
+        scores={agent: mean(each) for agent, each in believed.items()},
+        orders={agent: tuple(each) for agent, each in believed.items()} if twice else {},
+        ballots=ballots(by_seat, twice),
+    )
+
+
+def counted(asked: Sequence[float | None], twice: bool) -> list[float]:
+    """The judgements of one judge that count: of a judge that reads in both orders both or none."""
+    given = [chance for chance in asked if chance is not None]
+    return given if len(given) == len(asked) or not twice else []
+
+
+def ballots(by_seat: Mapping[tuple[str, str], Sequence[float | None]], twice: bool) -> dict[str, tuple[int, int, int]]:
+    """Agent -> (judgements asked of it, unusable, counted); {} where all were usable."""
+    if not any(None in asked for asked in by_seat.values()):
+        return {}
+    found: dict[str, tuple[int, int, int]] = {}
+    for (_, agent), asked in by_seat.items():
+        before = found.get(agent, (0, 0, 0))
+        here = (len(asked), asked.count(None), len(counted(asked, twice)))
+        found[agent] = (before[0] + here[0], before[1] + here[1], before[2] + here[2])
+    return found
 
 
 def candidates(played: Played) -> list[list[Marked]]:
@@ -49,12 +74,14 @@ def candidates(played: Played) -> list[list[Marked]]:
     for turn in drafts:
         waiting.setdefault(turn.seat, []).append(turn)
     for pick in picks:
-        seat, likely = str(pick.data["by"]), [float(chance) for chance in pick.data["chances"]]
+        seat, likely = str(pick.data["by"]), pick.data["chances"]
         turns, waiting[seat] = waiting[seat][: len(likely)], waiting[seat][len(likely) :]
         who = critic.get(seat, "")
         found.append(
             [
-                Marked(said=played.said(turn), score=chance, scores={who: chance})
+                Marked(said=played.said(turn), ballots={who: (1, 1, 0)})
+                if chance is None
+                else Marked(said=played.said(turn), score=float(chance), scores={who: float(chance)})
                 for turn, chance in zip(turns, likely, strict=True)
             ]
         )
@@ -85,8 +112,8 @@ def sides(played: Played, half: int) -> dict[str, str]:
 
 
 def chances(played: Played, verdict: Turn) -> Mapping[str, float]:
-    """Answer -> probability that a judge gave it; {} where its verdict could not be read."""
-    fields: dict[str, JSON] = verdict.fields or {}
+    """Answer -> probability that a judge gave it; {} where its verdict could not be used."""
+    fields: dict[str, JSON] = (verdict.fields or {}) if usable(verdict) else {}
     options = list(dealt(played.match).env.item.options)
     shown = (
         options[::-1]

@@ -9,8 +9,8 @@ from pydantic import PositiveInt
 
 from simarena.preferences.builders import Builder, Group, Made, Params
 from simarena.preferences.comparing import Marked, Pick, picked
-from simarena.preferences.lineage import Sibling, by_words, lineages, mean, siblings
-from simarena.preferences.played import Dropped
+from simarena.preferences.lineage import Sibling, by_words, decided, lineages, mean, siblings
+from simarena.preferences.played import UNDECIDED, Dropped
 from simarena.preferences.rules import worth
 
 
@@ -51,9 +51,12 @@ def valued(alike: Sequence[Sibling], params: BranchParams) -> Marked | Dropped:
             if truth is None
             else Marked(said=first.said, score=truth, truth=truth)
         )
-    if len(alike) < params.continuations:
+    ended = decided(alike)
+    if not ended:
+        return UNDECIDED
+    if len(ended) < params.continuations:
         return Dropped("too few continuations")
-    returns = [each.played.record.returns.get(each.turn.seat, 0.0) for each in alike]
+    returns = [each.played.record.returns.get(each.turn.seat, 0.0) for each in ended]
     return Marked(said=first.said, score=mean(returns), truth=truth)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from simarena.preferences.builders import Builder, Group, Made, Params
 from simarena.preferences.comparing import Marked, Pick, picked
-from simarena.preferences.lineage import Sibling, by_words, lineages, mean, of_role, siblings
+from simarena.preferences.lineage import Sibling, by_words, decided, lineages, mean, of_role, siblings
+from simarena.preferences.played import UNDECIDED
 
 AFFECTED = {"debate": "judge", "roundtable": "solver", "bargain": "party"}
 """Environment -> role whose returns are the consequence."""
@@ -33,7 +34,10 @@ def make(group: Group, params: HindsightParams) -> Iterator[Made]:
         role = params.affected or AFFECTED.get(family[0].match.env, "")
         for here in siblings(family, params.role):
             if params.role or not of_role(here[0].turn.seat, role) or role != "judge":
-                marked = [valued(alike, role) for alike in by_words(here)]
+                ended = decided(here)
+                if len(ended) < len(here):
+                    yield UNDECIDED
+                marked = [valued(alike, role) for alike in by_words(ended)]
                 yield from picked("hindsight", marked, params.pick)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from simarena.preferences.builders import Builder, Group, Made, Params
 from simarena.preferences.comparing import Marked, Pick, picked
 from simarena.preferences.lineage import of_role
+from simarena.preferences.played import UNDECIDED
 
 
 class OutcomeParams(Params):
@@ -24,7 +25,9 @@ def make(group: Group, params: OutcomeParams) -> Iterator[Made]:
     for seat in seats:
         sessions = []
         for played in group:
-            if turns := played.own(seat):
+            if not played.record.decided:
+                yield UNDECIDED
+            elif turns := played.own(seat):
                 score = played.record.returns.get(seat, 0.0)
                 sessions.append(Marked(said=played.spoken(turns), score=score))
         if sessions:

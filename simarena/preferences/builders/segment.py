@@ -11,8 +11,8 @@ from pydantic import NonNegativeInt
 
 from simarena.preferences.builders import Builder, Group, Made, Params
 from simarena.preferences.comparing import TIE, Marked, compared
-from simarena.preferences.lineage import Sibling, lineages, siblings
-from simarena.preferences.played import Dropped, Said
+from simarena.preferences.lineage import Sibling, decided, lineages, siblings
+from simarena.preferences.played import UNDECIDED, Dropped, Said
 
 
 class SegmentParams(Params):
@@ -28,7 +28,10 @@ def make(group: Group, params: SegmentParams) -> Iterator[Made]:
     """The best and the worst continuation of every position from which a lineage went different ways."""
     for family in lineages(group):
         for here in siblings(family, params.role):
-            ranked = sorted(here, key=lambda each: -value(each))
+            ranked = sorted(decided(here), key=lambda each: -value(each))
+            if len(ranked) < 2:
+                yield UNDECIDED
+                continue
             best, worst = ranked[0], ranked[-1]
             if value(best) == value(worst):
                 yield TIE

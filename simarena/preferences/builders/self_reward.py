@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from simarena.preferences import panel, speeches
 from simarena.preferences.builders import Builder, Group, Made, Params
-from simarena.preferences.comparing import Marked, Pick, picked
+from simarena.preferences.comparing import FEW_VOTES, Marked, Pick, picked
 from simarena.preferences.played import Dropped
 
 OTHERS = Dropped("not marked by its own author")
@@ -41,10 +41,12 @@ def own(marked: Iterable[Marked], params: SelfRewardParams) -> Iterator[Made]:
             continue
         author = each.said.response.agent
         if author not in each.scores:
-            yield OTHERS
+            yield FEW_VOTES if author in each.ballots else OTHERS
             continue
         mark = {author: each.scores[author]}
-        by_author.setdefault(author, []).append(replace(each, score=each.scores[author], scores=mark))
+        ballots = {who: ballot for who, ballot in each.ballots.items() if who == author}
+        alone = replace(each, score=each.scores[author], scores=mark, ballots=ballots)
+        by_author.setdefault(author, []).append(alone)
     for replies in by_author.values():
         yield from picked("self_reward", replies, params.pick)
 
