@@ -332,9 +332,11 @@ def test_a_cut_match_has_no_outcome_and_no_error():
     env.step({"reason": "", "answer": "1"})
     assert env.over
     assert set(env.truncations.values()) == {True}
-    assert env.metrics()["decisive"] == 0
-    cut = Arena(task="skills", max_turns=3)
-    assert play(cut, seated(cut)).metrics()["decisive"] == 0
+    assert not env.decided()
+    assert "decisive" not in env.metrics()
+    cut = play(Arena(task="skills", max_turns=3), seated(Arena(task="skills", max_turns=3)))
+    assert not cut.decided()
+    assert "decisive" not in cut.metrics()
 
 
 @pytest.mark.parametrize(
