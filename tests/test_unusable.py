@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -105,8 +105,9 @@ KINDS: dict[str, tuple[Fails, bool, dict[str, float]]] = {
 
 
 @pytest.fixture(params=sorted(KINDS))
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 def test_one_of_three_fails_and_the_others_decide(tmp_path: Path, kind: str) -> None:
