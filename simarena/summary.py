@@ -40,11 +40,14 @@ class CellRow:
     cell: dict[str, JSON]
     matches: int
     failed: int
+    undecided: int
+    """Of `matches`, those that no judge decided: returns are taken of the others."""
     metrics: dict[str, Mean]
     invalid_rate: float
     """Share of turns whose reply could not be applied as meant."""
-    returns: dict[str, Mean]
-    """Agent -> sum of its rewards in a match; an agent in several seats counts by their average."""
+    returns: dict[str, Mean | None]
+    """Agent -> sum of its rewards in a match; an agent in several seats counts by their average. None: it sat in no match
+    that was decided."""
 
 
 def mean(values: Sequence[float]) -> Mean:
@@ -78,21 +81,29 @@ def cell_rows(results: Iterable[Result]) -> list[CellRow]:
 def cell_row(results: Sequence[Result]) -> CellRow:
     """The row of one cell's results."""
     done = [result for result in results if result.status == "done"]
+    decided = [result for result in done if result.decided]
     names = sorted({name for result in done for name in result.metrics})
     agents = sorted({agent for result in done for agent in result.match.seats.values()})
     return CellRow(
         cell=dict(results[0].match.cell),
         matches=len(done),
         failed=sum(result.status == "failed" for result in results),
+        undecided=len(done) - len(decided),
         metrics={name: mean(list(task_means(done, name).values())) for name in names},
         invalid_rate=invalid_rate(done),
-        returns={agent: mean(list(by_task(returns_of(done, agent)).values())) for agent in agents},
+        returns={agent: mean_return(decided, agent) for agent in agents},
     )
 
 
 def task_means(results: Iterable[Result], metric: str) -> dict[int, float]:
     """Task -> mean of a measure over the task's matches that define it."""
     return by_task((r.match.task_seed, float(r.metrics[metric])) for r in results if metric in r.metrics)
+
+
+def mean_return(decided: Iterable[Result], agent: str) -> Mean | None:
+    """An agent's mean return over tasks; None where it sat in none of these matches."""
+    values = list(by_task(returns_of(decided, agent)).values())
+    return mean(values) if values else None
 
 
 def returns_of(results: Iterable[Result], agent: str) -> Iterable[tuple[int, float]]:

@@ -155,6 +155,7 @@ def test_where_the_only_judge_fails_nothing_is_decided(tmp_path: Path, simarena:
     assert (bad.code, good.code) == (0, 0)
     assert bad.json["undecided"] == 6
     assert bad.json["tie_rate"] == 0
+    assert bad.json["seat_effect"] is None
     assert [row["score"] for row in bad.json["leaderboard"]] == [None, None]
     assert bad.json["unusable"]["judges"]["eve"]["orders"]["reversed"]["share"] == missed["reversed"]
     assert bad.json["unusable"]["roles"]["judge"]["share"] == sum(missed.values()) / 2

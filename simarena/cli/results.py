@@ -36,13 +36,20 @@ def show_study(scenario: Scenario, study: Study) -> None:
         [
             *([name, *(interval(row.metrics.get(name)) for row in rows)] for name in names),
             ["invalid turns", *(output.share(row.invalid_rate) for row in rows)],
-            ["matches", *(str(row.matches) + (f" ({row.failed} failed)" if row.failed else "") for row in rows)],
+            ["matches", *map(matches_of, rows)],
         ],
     )
     agents = sorted({agent for row in rows for agent in row.returns})
     if agents:
         grid("return", heads, [[name, *(interval(row.returns.get(name)) for row in rows)] for name in agents])
     show_unusable(to_json(study.unusable))
+
+
+def matches_of(row: CellRow) -> str:
+    """How many matches a cell has, and what is wrong with some."""
+    wrong = {"failed": row.failed, "decided by no judge": row.undecided}
+    words = ", ".join(f"{count} {what}" for what, count in wrong.items() if count)
+    return f"{row.matches} ({words})" if words else str(row.matches)
 
 
 def show_unusable(found: Mapping[str, Any]) -> None:
@@ -104,7 +111,8 @@ def show_ratings(ratings: Ratings, replies: Unusable, cells: Cells | None = None
         reach = f" ({sure}: {output.number(effect.low, 0)} to {output.number(effect.high, 0)})"
         output.say(f"seat {effect.seat}: worth {output.number(effect.points, 0)} points{reach}")
     undecided = f", decided by no judge: {ratings.undecided} of {ratings.matches}" if ratings.undecided else ""
-    output.say(f"ties: {output.share(ratings.tie_rate)}{undecided}")
+    ties = output.share(ratings.tie_rate) if ratings.undecided < ratings.matches else "nothing to tell from"
+    output.say(f"ties: {ties}{undecided}")
     show_unusable(to_json(replies))
     for cycle in ratings.cycles:
         output.say(f"no single scale fits: {' beats '.join([*cycle, cycle[0]])}")

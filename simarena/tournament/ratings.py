@@ -232,7 +232,7 @@ def _ranks(fitted: Fit, confidence: float) -> tuple[Floats, Floats]:
 
 
 def _seat_effects(data: Comparisons, fitted: Fit, confidence: float) -> tuple[SeatEffect, ...]:
-    if fitted.seat is None:
+    if fitted.seat is None or not len(data):
         return ()
     n, k, width = len(data.agents), len(data.seats), two_sided(confidence, _degrees(fitted))
     same = fitted.seat_component[:, None] == fitted.seat_component[None, :]
