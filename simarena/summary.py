@@ -46,8 +46,8 @@ class CellRow:
     invalid_rate: float
     """Share of turns whose reply could not be applied as meant."""
     returns: dict[str, Mean | None]
-    """Agent -> sum of its rewards in a match; an agent in several seats counts by their average. None: it sat in no match
-    that was decided."""
+    """Agent -> sum of its rewards in a match; an agent in several seats counts by their average. None: it sat in no
+    match that was decided."""
 
 
 def mean(values: Sequence[float]) -> Mean:
