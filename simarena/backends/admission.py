@@ -51,8 +51,8 @@ class Admitted:
     """config.json, without code."""
     tokenizer: dict[str, Any]
     """tokenizer_config.json, without code."""
-    own_code: tuple[str, ...]
-    """Settings that named code, as `auto_map in config.json`."""
+    own_code: dict[str, list[str]]
+    """File -> its settings that named code."""
 
 
 def admitted(folder: Path) -> Admitted:
@@ -60,18 +60,17 @@ def admitted(folder: Path) -> Admitted:
     if (folder / "adapter_config.json").exists():
         raise MissingModel(f"{folder.absolute()} holds an adapter beside a checkpoint; give it a folder of its own")
     check_index(folder / INDEX)
-    settings, changed, own = {}, {}, []
+    settings, own_code = {}, {}
     for path in sorted(folder.glob("*config.json")):
-        removed: set[str] = set()
-        settings[path.name] = cleaned(path, removed)
+        settings[path.name] = cleaned(path, removed := set())
         if removed:
-            changed[path.name] = settings[path.name]
-        own += [f"{key} in {path.name}" for key in sorted(removed)]
+            own_code[path.name] = sorted(removed)
+    changed = {name: settings[name] for name in own_code}
     return Admitted(
         files=view(folder, changed) if changed or any(map(suspect, folder.iterdir())) else folder,
         config=settings.get("config.json", {}),
         tokenizer=settings.get("tokenizer_config.json", {}),
-        own_code=tuple(own),
+        own_code=own_code,
     )
 
 

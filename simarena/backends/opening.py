@@ -28,7 +28,8 @@ def readable(folder: Path) -> Path:
     check_architecture(folder, found)
     check_tokenizer(folder, found)
     if found.own_code:
-        tell(folder.absolute(), ", ".join(found.own_code), str(found.config.get("model_type")))
+        named = "; ".join(f"{', '.join(keys)} in {name}" for name, keys in found.own_code.items())
+        tell(folder.absolute(), named, str(found.config.get("model_type")))
     return found.files
 
 
@@ -43,7 +44,7 @@ def check_architecture(folder: Path, found: Admitted) -> None:
     from transformers import __version__
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
 
-    if "auto_map in config.json" not in found.own_code:
+    if "auto_map" not in found.own_code.get("config.json", []):
         return
     kind = found.config.get("model_type")
     known = KNOWN.get(kind) if isinstance(kind, str) else None
@@ -68,7 +69,7 @@ def check_tokenizer(folder: Path, found: Admitted) -> None:
         kind = tokenizer_class_from_name(name) if isinstance(name, str) else name
     except ImportError as error:
         raise MissingModel(f"{folder.absolute()} wants {name} as its tokenizer: {first_line(error)}") from error
-    if kind is None and "auto_map in tokenizer_config.json" not in found.own_code:
+    if kind is None and "auto_map" not in found.own_code.get("tokenizer_config.json", []):
         return  # transformers reads tokenizer.json then
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedTokenizerBase)):
         raise MissingModel(
