@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-SECONDS = 5
+SECONDS = 2
 """Processor time that one rendering may take; a long template takes some milliseconds."""
 CHARACTERS = 1_000_000
 """Length of what one rendering may write: contents are a few characters here, so all of it is the template's own."""
@@ -72,6 +72,7 @@ class Renderer:
         """Ask, and wait for the answer."""
         with self._lock:
             if self._process.poll() is not None:
+                self.close()
                 self._start()
             answer = self._answer(json.dumps(asked).encode() + b"\n")
         found: dict[str, str] = json.loads(answer)
@@ -96,21 +97,20 @@ class Renderer:
         return answer
 
     def _end(self) -> str:
-        """End the process; how it ended."""
+        """How the process ended, which it may be about to do by itself; it is ended where it does not."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)  # it may be about to end by itself
-        self._process.kill()
-        code = self._process.wait()
-        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
-            with suppress(BrokenPipeError):  # over what was not read of the question
-                pipe.close()
-        late = code in (-signal.SIGXCPU, -signal.SIGKILL)
-        return f"goes on for more than {SECONDS} s" if late else f"ended its process with code {code}"
+            self._process.wait(1)
+        self.close()
+        late = self._process.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+        return f"goes on for more than {SECONDS} s" if late else f"ended its process with {self._process.returncode}"
 
     def close(self) -> None:
         """End the process."""
-        if self._process.returncode is None:
-            self._end()
+        self._process.kill()
+        self._process.wait()
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            with suppress(BrokenPipeError):  # over what was not read of the question
+                pipe.close()
 
 
 # ---- in the process --------------------------------------------------------------------------------------------------
