@@ -121,10 +121,12 @@ def begun(corpus: list[Conversation]) -> tuple[Any, Any]:
 
 def loaded(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and model as an earlier stage left them."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import torch
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", use_safetensors=True)
-    return AutoTokenizer.from_pretrained(folder), model
+    from simarena.backends.opening import open_model, open_tokenizer
+
+    model = open_model(folder, torch.float32)
+    return open_tokenizer(folder), model
 
 
 def report(metrics: dict[str, float]) -> None:

@@ -1,12 +1,15 @@
 """The rooms and who may know whom, read from the source: data flows down, and what is dangerous is nowhere."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from simarena.backends import opening
 
 PACKAGE = Path(__file__).parent.parent / "simarena"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -137,6 +140,45 @@ def test_nothing_runs_text_as_code(path):
             ), f"{path}:{node.lineno}: {name}"
             unsafe = any(key.arg == "shell" and getattr(key.value, "value", False) for key in node.keywords)
             assert not unsafe, f"{path}:{node.lineno}: a shell"
+
+
+OPENING = PACKAGE / "backends" / "opening.py"
+LOADERS = re.compile(
+    r"from_pretrained|Auto(Config|Tokenizer|Processor|Model\w*)|PeftModel\w*|safe_open|load_file|load_sharded_checkpoint"
+    r"|load_checkpoint\w*|get_class_from_dynamic_module|pickle(\.\w+)?|joblib|torch\.load|np\.load"
+)
+"""Names of what makes a model, a tokenizer, an adapter or tensors out of files."""
+SCRIPTS = sorted((PACKAGE.parent / "analysis").rglob("*.py"))
+
+
+def loaders(path):
+    """Loaders that a file names: as a name, an attribute, or an import."""
+    for node in ast.walk(tree(path)):
+        names = [ast.unparse(node), node.attr] if isinstance(node, ast.Attribute) else []
+        names += [node.id] if isinstance(node, ast.Name) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        yield from (name for name in names if LOADERS.fullmatch(name))
+
+
+@pytest.mark.parametrize("path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_checkpoints_are_opened_in_one_place(path):
+    assert bool(set(loaders(path))) == (path == OPENING), f"{path} loads with {', '.join(loaders(path))}"
+
+
+def test_what_is_opened_there_is_opened_as_data():
+    calls = [node for node in ast.walk(tree(OPENING)) if isinstance(node, ast.Call)]
+    by_transformers, by_peft = (
+        [
+            {key.arg or ast.unparse(key.value) for key in call.keywords}
+            for call in calls
+            if ast.unparse(call.func) == name
+        ]
+        for name in ("kind.from_pretrained", "PeftModel.from_pretrained")
+    )
+    assert by_transformers == [{"AS_DATA", "how"}]
+    assert by_peft == [{"config", "is_trainable"}], "its settings are ours, not the folder's"
+    assert sum(isinstance(call.func, ast.Attribute) and call.func.attr == "from_pretrained" for call in calls) == 2
+    assert opening.AS_DATA == {"local_files_only": True, "trust_remote_code": False}
 
 
 def test_opening_the_front_door_is_light():

@@ -61,11 +61,12 @@ def words(draw: random.Random, count: int) -> list[int]:
 
 def ours(folder: Path, pairs: list[Pair]) -> dict[str, Any]:
     """Steps by tries: the seconds after the first step, the first loss, the tokens computed."""
+    from simarena.backends.opening import open_model
     from simarena.training.scorer import score
     from simarena.training.trie import Sequence, pack, saved
 
-    model = LlamaForCausalLM.from_pretrained(folder / "policy")
-    frozen = LlamaForCausalLM.from_pretrained(folder / "reference")
+    model = open_model(folder / "policy", "auto")
+    frozen = open_model(folder / "reference", "auto")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     batches = []
     for start in range(0, len(pairs), PAIRS):

@@ -265,10 +265,11 @@ def throughput(bench: Bench, count: int) -> None:
 def padded(heard: Heard) -> Time:
     """Transformers' own `generate`, groups of `LIVE` in the order of asking, each as long as its longest reply."""
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from simarena.backends.opening import open_model
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32).eval()
+    model = open_model(NANO / "base", torch.float32).eval()
     asked = [(found.prompt_ids or (), len(found.ids)) for _, found in heard.answers if found.ids]
     wall, cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(asked), LIVE):

@@ -154,13 +154,13 @@ def timed(work: Callable[..., int], *about: Any) -> tuple[float, float]:
 
 def main(count: int = 96, rounds: int = 2) -> None:
     """Both, in turn."""
-    from transformers import AutoModelForCausalLM
+    from simarena.backends.opening import open_model
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_models(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder / "base").eval()
+        model = open_model(folder / "base", "auto").eval()
         ratios: list[tuple[float, float]] = []
         for n in range(rounds):
             run = folder / f"run{n}"

@@ -1,4 +1,4 @@
-"""Loading a local checkpoint and its adapters: safetensors and plain JSON only, every refusal names the file."""
+"""A local checkpoint and its adapters, ready to answer; what its version is; every refusal names the file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simarena.backends.admission import read_json
+from simarena.backends.opening import open_model, open_tokenizer
 from simarena.errors import MissingExtra, MissingModel
 
 if TYPE_CHECKING:
@@ -57,23 +59,16 @@ def load(where: str, adapters: Sequence[str] = (), device: str = "auto", dtype: 
     """The checkpoint in folder `where`, with the adapters in the folders `adapters` beside it."""
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+        import transformers  # noqa: F401 - whether it is there
 
         from simarena.backends.lora import Adapters
     except ImportError as error:
         raise MissingExtra("the transformers backend", "transformers") from error
-    logging.disable_progress_bar()  # it would write across ours
     folder = checked_folder(where, "config.json")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = "auto" if dtype == "auto" else getattr(torch, dtype)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True)
-        model = model.to(device).eval()
-    except Exception as error:  # whatever a third-party reader makes of damaged files
-        raise MissingModel(f"cannot load {folder.absolute()}: {first_line(error)}") from error
+    tokenizer, model = open_tokenizer(folder), open_model(folder, kind).to(device).eval()
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if odd := kinds.difference(ATTENTION):
@@ -103,7 +98,7 @@ def checked_folder(where: str, config: str) -> Path:
     if not (folder / config).is_file():
         kind = "an adapter in peft's format" if config.startswith("adapter") else "a local checkpoint"
         raise MissingModel(f"no {config} in {folder.absolute()}; give the folder of {kind}")
-    if not list(folder.glob("*.safetensors")):
+    if not list(folder.glob("adapter_model.safetensors" if config.startswith("adapter") else "*.safetensors")):
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         found = f"only {', '.join(pickled)}, which would have to be unpickled" if pickled else "no weights"
         raise MissingModel(f"{folder.absolute()} holds {found}; convert the weights to safetensors")
@@ -114,11 +109,7 @@ def digest(folder: Path) -> str:
     """Twelve hex digits that change when the weights do, or what is computed with them, or how text becomes tokens."""
     total = hashlib.sha256()
     for path in sorted(folder.glob("*config.json")):
-        try:
-            settings = json.loads(path.read_text())
-        except ValueError as error:
-            raise MissingModel(f"{path} is not JSON: {error}") from error
-        known = {key: value for key, value in settings.items() if key not in HEARSAY}
+        known = {key: value for key, value in read_json(path).items() if key not in HEARSAY}
         total.update(json.dumps([path.name, known], sort_keys=True).encode())
     for path in (folder / name for name in READING if (folder / name).is_file()):
         total.update(f"{path.name}{path.stat().st_size}".encode())
@@ -139,8 +130,3 @@ def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     declared = getattr(model.generation_config, "eos_token_id", None)
     ids = declared if isinstance(declared, list) else [declared]
     return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,7 +6,6 @@ answer to the last bit; a row with one gets what the adapter gives alone. Two ma
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from simarena.backends.admission import lora_settings
+from simarena.backends.opening import read_tensors
 from simarena.errors import MissingModel
 
 TENSOR = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
-REFUSED = ("use_dora", "modules_to_save", "fan_in_fan_out", "trainable_token_indices", "layer_replication")
-"""Settings that change what an adapter computes beyond W + B A; such an adapter has to be merged into its base."""
 
 
 class Adapters:
@@ -38,7 +35,7 @@ class Adapters:
 
     def add(self, name: str, folder: Path) -> None:
         """Load one more adapter; MissingModel where it is of another kind or another base."""
-        settings, found = read_settings(folder), read_pairs(folder)
+        settings, found = lora_settings(folder), read_pairs(folder)
         for module, (a, b) in found.items():
             base = getattr(self.modules.get(module), "weight", None)
             if base is None or sorted((b.shape[0], a.shape[1])) != sorted(base.shape):
@@ -101,29 +98,11 @@ def padded(matrix: Tensor, rank: int) -> Tensor:
     return torch.cat([matrix, matrix.new_zeros(rank - matrix.shape[0], matrix.shape[1])])
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """An adapter's configuration; MissingModel where it is no plain LoRA."""
-    where = folder / "adapter_config.json"
-    try:
-        settings = json.loads(where.read_text())
-    except ValueError as error:
-        raise MissingModel(f"{where} is not JSON: {error}") from error
-    odd = [key for key in REFUSED if settings.get(key)]
-    if settings.get("peft_type") != "LORA" or odd or settings.get("bias", "none") != "none":
-        what = ", ".join(odd) or f"peft_type {settings.get('peft_type')}, bias {settings.get('bias', 'none')}"
-        raise MissingModel(f"{where} is not a plain LoRA adapter ({what}); merge it into its base and give that folder")
-    return dict(settings)
-
-
 def read_pairs(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Module path -> (A [rank, in], B [out, rank])."""
     where = folder / "adapter_model.safetensors"
-    try:
-        tensors = load_file(where)
-    except (OSError, SafetensorError) as error:
-        raise MissingModel(f"cannot read {where}: {error}") from error
     halves: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in read_tensors(where).items():
         named = TENSOR.fullmatch(key)
         if named is None:
             raise MissingModel(f"{where} holds {key}, which is no part of a plain LoRA adapter")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from simarena.backends.rendering import BoundError, RenderError, render
 from simarena.errors import MissingModel
 from simarena.records import Message
 
@@ -26,6 +27,10 @@ class ChatTemplate:
     def __init__(self, tokenizer: Any, where: str) -> None:
         if not getattr(tokenizer, "chat_template", None):
             raise MissingModel(f"{where} has no chat template; add chat_template.jinja to the model's folder")
+        try:
+            self.text: str = tokenizer.get_chat_template()
+        except ValueError as error:
+            raise MissingModel(f"{where} has several chat templates and none that is the default") from error
         self.tokenizer = tokenizer
         self.where = where
         self.special = special_ids(tokenizer)
@@ -96,13 +101,13 @@ class ChatTemplate:
 
     def _apply(self, marked: list[dict[str, str]], size: int) -> tuple[list[str] | None, str]:
         """The rendered text around the `size` contents; None and the reason where the template does not say all."""
-        from jinja2 import TemplateError
-
         try:
-            text = self.tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
+            text = render(self.text, marked, self.tokenizer.special_tokens_map)
+        except BoundError as error:
+            raise MissingModel(f"the chat template of {self.where} {error}; give the model another") from error
+        except RenderError as error:
             return None, str(error)
-        parts = MARK.split(str(text))
+        parts = MARK.split(text)
         if [int(place) for place in parts[1::2]] != list(range(size)):
             return None, "some are dropped or come in another order"
         return parts[::2], ""

@@ -31,6 +31,9 @@ class Plan:
     """What an engine is started with."""
 
     model: str
+    """What messages call it."""
+    files: Path
+    """Where the engine reads it: a folder without code of its own."""
     options: VLLMOptions
     adapters: int = 0
     """Adapters in one batch, the zero adapter included; 0: none can be loaded."""
@@ -47,9 +50,11 @@ class Plan:
         options, cpu = self.options, on_processor()
         cache = options.cache_mb or (PROCESSOR_CACHE_MB if cpu else None)
         found: dict[str, Any] = {
-            "model": self.model,
+            "model": str(self.files.absolute()),
             "dtype": options.dtype,
+            "config_format": "hf",  # config.json, which was looked at, and no other
             "load_format": "safetensors",
+            "trust_remote_code": False,
             "generation_config": "vllm",  # else the checkpoint's own sampling defaults join in
             "structured_outputs_config": {"backend": "guidance", "disable_any_whitespace": True},
             "max_num_seqs": options.max_batch,

@@ -73,6 +73,7 @@ class VLLMBackend:
         devices = ",".join(str(n * size + i) for i in range(size)) if count > 1 and not on_processor() else ""
         return Plan(
             model=str(self.base.folder.absolute()),
+            files=self.base.files,
             options=self.options,
             adapters=self.room,
             rank=self.rank,
@@ -259,7 +260,7 @@ class VLLMBackend:
             raise BackendError(f"{where} has other layers or words than {self.base.folder}; open a backend for it")
 
         def work(engine: Any) -> None:
-            engine.collective_rpc("reload_weights", kwargs={"weights_path": str(fresh.folder.absolute())})
+            engine.collective_rpc("reload_weights", kwargs={"weights_path": str(fresh.files.absolute())})
             if on_processor():
                 engine.apply_model(repacked)
             if not engine.reset_prefix_cache():

@@ -11,22 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simarena.backends.checkpoint import HEARSAY, checked_folder, digest, first_line
+from simarena.backends.admission import lora_settings, read_json
+from simarena.backends.checkpoint import HEARSAY, checked_folder, digest
+from simarena.backends.opening import Shapes, open_tokenizer, read_shapes, readable
+from simarena.backends.template import ChatTemplate
 from simarena.backends.vllm_options import RANKS, VLLMOptions
 from simarena.errors import MissingModel
 
-Shapes = dict[str, tuple[int, ...]]
 PREFIX, LORA_A, LORA_B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
-REFUSED = (
-    "use_dora",
-    "modules_to_save",
-    "fan_in_fan_out",
-    "trainable_token_indices",
-    "layer_replication",
-    "rank_pattern",
-    "alpha_pattern",
-)
-"""Settings of an adapter that vLLM would pass over in silence, or refuse after minutes."""
+REFUSED = ("rank_pattern", "alpha_pattern")
+"""Settings of a plain LoRA adapter that vLLM would pass over in silence, or refuse after minutes."""
 ABOUT_FILES = (*HEARSAY, "dtype", "torch_dtype")
 """Settings of a checkpoint that say how it was written; an engine reads weights into the type it was started with."""
 
@@ -36,6 +30,8 @@ class Base:
     """A checkpoint that may be loaded."""
 
     folder: Path
+    files: Path
+    """Where an engine reads it: the folder, or a view of it without code."""
     version: str
     """Its name, and a digest of its weights."""
     shapes: Shapes
@@ -69,18 +65,13 @@ class Adapter:
 
 def check_base(where: str) -> Base:
     """The checkpoint in a folder. MissingModel names what is missing or cannot be used."""
-    from transformers import AutoTokenizer
-
     folder = checked_folder(where, "config.json")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # whatever a third-party reader makes of damaged files
-        raise MissingModel(f"cannot read the tokenizer in {folder.absolute()}: {first_line(error)}") from error
-    if not getattr(tokenizer, "chat_template", None):
-        raise MissingModel(f"{folder.absolute()} has no chat template; add chat_template.jinja to the model's folder")
+    tokenizer = open_tokenizer(folder)
+    ChatTemplate(tokenizer, str(folder.absolute())).markers()  # within its bounds, before a server renders it without
     shapes = shapes_of(folder)
     return Base(
         folder=folder,
+        files=readable(folder),
         version=f"{folder.name}@{digest(folder)}",
         shapes=shapes,
         tokenizer=tokenizer,
@@ -116,11 +107,9 @@ def check_adapter(where: str, base: Base, limit: int | None = None) -> Adapter:
     """The adapter in a folder; MissingModel where it is no plain LoRA, fits another base or is over `limit`."""
     folder = checked_folder(where, "adapter_config.json")
     file = folder / "adapter_config.json"
-    settings = read_json(file)
-    odd = [key for key in REFUSED if settings.get(key)]
-    if settings.get("peft_type") != "LORA" or odd or settings.get("bias", "none") != "none":
-        what = ", ".join(odd) or f"peft_type {settings.get('peft_type')}, bias {settings.get('bias', 'none')}"
-        raise MissingModel(f"{file} is not a LoRA adapter that vLLM takes ({what}); merge it into its base")
+    settings = lora_settings(folder)
+    if odd := [key for key in REFUSED if settings.get(key)]:
+        raise MissingModel(f"{file} is not a LoRA adapter that vLLM takes ({', '.join(odd)}); merge it into its base")
     rank = settings.get("r")
     if type(rank) is not int or rank > (limit or RANKS[-1]):
         more = "raise max_lora_rank in the agent's options" if limit else "merge it into its base"
@@ -150,26 +139,10 @@ def check_fit(folder: Path, base: Base) -> None:
 
 def shapes_of(folder: Path, pattern: str = "*.safetensors") -> Shapes:
     """Parameter -> shape, from the files' headers alone."""
-    from safetensors import SafetensorError, safe_open
-
     shapes: Shapes = {}
     for path in sorted(folder.glob(pattern)):
-        try:
-            with safe_open(str(path), framework="np") as file:
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (OSError, SafetensorError) as error:
-            raise MissingModel(f"cannot read {path}: {error}") from error
+        shapes |= read_shapes(path)
     return shapes
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise MissingModel(f"{path} is not JSON: {error}") from error
 
 
 def highest_rank(options: VLLMOptions, adapters: Sequence[Adapter]) -> int:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from simarena.errors import MissingExtra
 
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "CRITICAL"}
+SAFE = {"PYTHONSAFEPATH": "1"}  # for Python that vLLM starts itself: no file of the current folder is a module
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 ON_PROCESSOR = {
     "OMP_NUM_THREADS": "1",  # more threads fall over each other: 12,000 tokens/s become 300
@@ -75,7 +76,7 @@ def on_processor() -> bool:
 def environment(options: VLLMOptions | None = None) -> dict[str, str]:
     """Environment variables that an engine needs and that are set before anything heavy is imported."""
     options = options or VLLMOptions()
-    wanted = QUIET | (ON_PROCESSOR | {"OMP_NUM_THREADS": str(options.threads)} if on_processor() else {})
+    wanted = QUIET | SAFE | (ON_PROCESSOR | {"OMP_NUM_THREADS": str(options.threads)} if on_processor() else {})
     if options.replicas == 1:
         wanted |= IN_PROCESS
     return wanted | ({"VLLM_BATCH_INVARIANT": "1"} if options.deterministic and not on_processor() else {})

@@ -46,6 +46,7 @@ class Served:
         """What starts one server; the shorter `vllm serve` fails where vLLM is the one for processors."""
         plan = Plan(
             model=str(self.base.folder.absolute()),
+            files=self.base.files,
             options=self.options,
             adapters=len(self.adapters),
             rank=self.rank,
@@ -63,7 +64,8 @@ class Served:
         modules = [f"{name}={folder.absolute()}" for name, folder in self.adapters.items()]
         flags = [word for name, value in arguments.items() for word in flag(name, value)]
         more = ["--lora-modules", *modules] if modules else []
-        return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *flags, *more]
+        module = ["-P", "-m", "vllm.entrypoints.openai.api_server"]  # -P: no file of the current folder is a module
+        return [sys.executable, *module, *flags, *more]
 
     def ports(self) -> list[int]:
         """One for each replica."""

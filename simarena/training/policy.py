@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from simarena.agents.members import Member, member
 from simarena.agents.spec import LanguageSpec
-from simarena.backends.checkpoint import READING, checked_folder, digest, first_line
-from simarena.backends.lora import read_pairs, read_settings
+from simarena.backends.checkpoint import READING, checked_folder, digest
+from simarena.backends.lora import read_pairs
+from simarena.backends.opening import open_adapter, open_config, open_model, open_tokenizer
 from simarena.backends.template import ChatTemplate
 from simarena.casting import role
 from simarena.errors import MissingModel, ScenarioError
@@ -77,31 +78,18 @@ def find_learner(agent: str) -> Learner:
 
 def read_template(learner: Learner) -> tuple[ChatTemplate, int]:
     """The base's tokenizer with its chat template, and the most tokens that the base reads."""
-    from transformers import AutoConfig, AutoTokenizer
-
     folder = checked_folder(str(learner.base), "config.json")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
-    except Exception as error:  # whatever a third-party reader makes of damaged files
-        raise MissingModel(f"cannot load {folder.absolute()}: {first_line(error)}") from error
-    return ChatTemplate(tokenizer, str(folder)), int(getattr(config, "max_position_embeddings", 1 << 20))
+    config = open_config(folder)
+    return ChatTemplate(open_tokenizer(folder), str(folder)), int(getattr(config, "max_position_embeddings", 1 << 20))
 
 
 def load_policy(
     learner: Learner, *, tune: Tune = "lora", rank: int = 16, alpha: float = 32.0, dtype: str = "fp32", seed: int = 0
 ) -> Policy:
     """The learner's model. Dropout is off; a new adapter is drawn from `seed` and changes nothing yet."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
     folder = checked_folder(str(learner.base), "config.json")
     kind = torch.bfloat16 if dtype == "bf16" and tune == "lora" else torch.float32
-    try:
-        base = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, local_files_only=True, use_safetensors=True)
-    except Exception as error:
-        raise MissingModel(f"cannot load {folder.absolute()}: {first_line(error)}") from error
+    base = open_model(folder, kind)
     if tune == "full":
         model = base if learner.adapter is None else adapted(base, learner.adapter).merge_and_unload()
         model.requires_grad_(True)
@@ -126,19 +114,13 @@ def new_adapter(base: Any, rank: int, alpha: float, seed: int) -> Any:
 
 def adapted(base: Any, folder: Path) -> Any:
     """The base with the adapter in `folder`, to be trained on. MissingModel where it does not fit."""
-    from peft import PeftModel
-
     fitting(base, folder)
-    try:
-        return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-    except Exception as error:
-        raise MissingModel(f"adapter {folder} does not fit its base: {first_line(error)}") from error
+    return open_adapter(base, folder)
 
 
 def fitting(base: nn.Module, folder: Path) -> None:
     """Refuse an adapter that is no plain LoRA, or of another base."""
     checked_folder(str(folder), "adapter_config.json")
-    read_settings(folder)
     modules = dict(base.named_modules())
     for module, (a, b) in read_pairs(folder).items():
         weight = getattr(modules.get(module), "weight", None)

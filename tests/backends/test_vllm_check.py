@@ -88,7 +88,7 @@ def test_what_vllm_would_pass_over_in_silence_is_refused(
     tiny: Tiny, tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     folder = edited(tiny.red, tmp_path / "odd", **changes)
-    with pytest.raises(MissingModel, match=rf"odd/adapter_config.json is not a LoRA .*{told}.*; merge it"):
+    with pytest.raises(MissingModel, match=rf"odd/adapter_config.json is not a (plain )?LoRA .*{told}.*; merge it"):
         check_adapter(folder, check_base(tiny.base))
 
 
@@ -132,7 +132,7 @@ def test_an_engine_is_started_for_what_it_is_to_do(monkeypatch: pytest.MonkeyPat
     for module in ("vllm", "vllm_options", "vllm_serve"):
         monkeypatch.setattr(f"simarena.backends.{module}.on_processor", lambda: cpu)
     options = VLLMOptions(dtype="bfloat16", memory_share=0.7, tensor_parallel_size=2, max_model_len=4096)
-    found = Plan(model="m", options=options, adapters=3, rank=32, layers=("q_proj",)).arguments()
+    found = Plan(model="m", files=Path("m"), options=options, adapters=3, rank=32, layers=("q_proj",)).arguments()
     wanted = {"dtype": "bfloat16", "tensor_parallel_size": 2, "max_model_len": 4096, "max_loras": 3}
     assert found.items() >= wanted.items()
     assert ("enforce_eager" in found) is cpu
