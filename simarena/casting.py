@@ -302,7 +302,7 @@ def described_member(name: str, data: Mapping[str, JSON]) -> Member:
     """The member that `Cast.described` wrote down."""
     spec = data["spec"]
     kind: type[Spec] = ScriptedSpec if spec["backend"] == "scripted" else LanguageSpec
-    return Member(name, kind.model_validate(spec), data["folder"])
+    return Member(name, kind.model_validate({**spec, "name": ""}), data["folder"])  # it has its name, whatever that is
 
 
 def scripted(agents: Mapping[str, Agent]) -> Backend:

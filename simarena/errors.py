@@ -45,6 +45,16 @@ class MissingModel(SimArenaError):
     exit_code = 2
 
 
+class OutputError(SimArenaError):
+    """A place that a command must not write to; nothing there was touched."""
+
+    exit_code = 2
+
+
+class Unwritten(SimArenaError):
+    """A file that could not be written: the disk is full, the folder read-only, or someone else wrote there."""
+
+
 class StoreError(SimArenaError):
     """A run folder that cannot be read, written or trusted."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from simarena import outputs
 from simarena.backends.engine_meter import Measured
 from simarena.casting import Cast
 from simarena.errors import StoreError
@@ -123,7 +124,7 @@ async def _execute(
 def write_timeline(path: Path, engines: Iterable[Measured]) -> None:
     """What the engines did, in the Chrome trace format."""
     events = [event for engine in engines for event in engine.timeline()]
-    path.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n")
+    outputs.write(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n", own=True)
 
 
 def refuse_changed(folder: Path, agents: Mapping[str, Mapping[str, JSON]]) -> None:

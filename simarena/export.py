@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from typing import IO
 
 from simarena.records import JSON, to_json
 from simarena.store import Run
 
 
-def export_jsonl(run: Run, out: TextIO, *, completions: bool = True) -> int:
+def export_jsonl(run: Run, out: IO[str], *, completions: bool = True) -> int:
     """Write every match that has ended; returns how many. `completions`: with all that was asked and answered."""
     count = 0
     for status in ("done", "failed"):

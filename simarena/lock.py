@@ -9,14 +9,21 @@ import platform
 import time
 from pathlib import Path
 
-from simarena.errors import StoreError
+from simarena import outputs
+from simarena.errors import OutputError, StoreError
+
+HOLDER = "process "
+"""How a lock's file begins while somebody holds it; it is empty otherwise."""
 
 
 class Lock:
-    """Held from construction to `release`; StoreError where somebody else holds it."""
+    """Held from construction to `release`. StoreError where somebody else holds it, OutputError where it is no lock."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = outputs.open_in_place(path)
+        if os.pread(self._file, len(HOLDER), 0) not in (b"", HOLDER.encode()):
+            os.close(self._file)
+            raise OutputError(f"{path} is there, and is no lock of a run; give another run folder")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -31,7 +38,7 @@ class Lock:
         with contextlib.suppress(OSError):  # on a full disk the lock holds, though it cannot name its holder
             os.ftruncate(self._file, 0)
             stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-            os.pwrite(self._file, f"process {os.getpid()} on {platform.node()}, since {stamp}".encode(), 0)
+            os.pwrite(self._file, f"{HOLDER}{os.getpid()} on {platform.node()}, since {stamp}".encode(), 0)
 
     def release(self) -> None:
         """Let the next writer in."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from simarena import codec, store_file
+from simarena import codec, outputs, store_file
 from simarena.errors import StoreError
 from simarena.identity import content_hash, message_hash, request_digest
 from simarena.journal import Journal, Statement
@@ -335,12 +335,13 @@ def start_run(folder: str | Path, meta: Mapping[str, JSON], *, extend: bool = Fa
     """Open a run for writing: a new one, or the one in `folder`, which goes on where it stopped.
 
     `meta` holds at least "scenario_hash"; a run of another scenario is refused, unless `extend` says that its matches
-    are to stand beside the old ones.
+    are to stand beside the old ones. OutputError for a folder that holds anything but a run.
     """
     folder = Path(folder)
+    outputs.claim(folder, store_file.FILE, store_file.LOCK, *store_file.BESIDE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock(folder / "lock")
+        lock = Lock(folder / store_file.LOCK)
     except OSError as error:
         raise StoreError(f"cannot write in {folder}: {error.strerror}; give another run folder") from error
     try:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from simarena import outputs
 from simarena.errors import StoreError
 from simarena.provenance import provenance
 from simarena.records import JSON
 
 FILE = "run.sqlite"
+LOCK = "lock"
+BESIDE = tuple(f"{FILE}-{what}" for what in ("wal", "shm", "journal"))
+"""What SQLite puts beside the file while it is open."""
 VERSION = 1
 APPLICATION = 0x51A4E7A
 """Marks the file as ours among all SQLite files."""
@@ -39,6 +43,7 @@ def open_reading(folder: Path) -> sqlite3.Connection:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"{folder} is not a run folder (no {FILE} in it); runs are made by: simarena run SCENARIO")
+    refuse_strange(folder, BESIDE)  # SQLite writes into them for readers too
     try:
         return _examined(folder, "mode=ro")
     except sqlite3.OperationalError as error:
@@ -55,6 +60,7 @@ def open_reading(folder: Path) -> sqlite3.Connection:
 
 def open_writing(folder: Path, meta: Mapping[str, JSON], extend: bool) -> sqlite3.Connection:
     """A connection to the run of `meta`: made, or examined and compared with it. The caller holds the lock."""
+    refuse_strange(folder, (FILE, *BESIDE))
     connection = connect(folder / FILE, "mode=rwc")
     try:
         _prepare(folder, connection, meta, extend)
@@ -65,6 +71,12 @@ def open_writing(folder: Path, meta: Mapping[str, JSON], extend: bool) -> sqlite
         connection.close()
         raise
     return connection
+
+
+def refuse_strange(folder: Path, names: Iterable[str]) -> None:
+    """OutputError where one of these files is a link, a device or known by a second name."""
+    for name in names:
+        outputs.refuse_in_place(folder / name)
 
 
 def connect(path: Path, how: str) -> sqlite3.Connection:

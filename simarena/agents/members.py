@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from simarena import paths, yamlfile
+from simarena import names, paths, yamlfile
 from simarena.agents.spec import LanguageSpec, ScriptedSpec, load_agent
 from simarena.errors import ScenarioError, SimArenaError
 from simarena.identity import content_hash
@@ -36,13 +36,17 @@ class Member:
 
 
 def member(entry: Entry) -> Member:
-    """Who a roster entry is. ScenarioError for an unknown name and for a file that is wrong."""
+    """Who a roster entry is. ScenarioError for an unknown name and for a file that is wrong.
+
+    A name that is given, by a file's `name:` or its own, may be a file's; one that was made of a policy's or a model's
+    name need not: whoever makes a path of it looks (`outputs.inside`).
+    """
     if not isinstance(entry, str):
         return Member(entry.name or own_name(entry), entry)
     file = paths.find_agent(entry)
     if file is not None:
         spec = load_agent(file)
-        return Member(spec.name or file.stem, spec, str(file.parent), str(file))
+        return Member(spec.name or names.checked(file.stem, f"{file}:1:1: name"), spec, str(file.parent), str(file))
     if entry in policy_names():
         return Member(entry, ScriptedSpec(policy=entry))
     raise ScenarioError(unknown(entry))

@@ -8,12 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, NonNegativeInt, PositiveInt, Tag
 
-from simarena import yamlfile
+from simarena import names, yamlfile
 from simarena.agents.base import ScriptedAgent
 from simarena.agents.language import LanguageAgent
 from simarena.records import JSON, Sampling
+
+
+def portable(name: str) -> str:
+    """A name that was given; "" is none. ValueError, which pydantic places, where it could be no file's."""
+    if name and (found := names.fault(name)):
+        raise ValueError(f"{name!r} {found}")
+    return name
+
+
+AgentName = Annotated[str, AfterValidator(portable)]
 
 
 class Strict(BaseModel):
@@ -50,7 +60,7 @@ class SamplingOptions(Strict):
 class ScriptedSpec(Strict):
     """A reference policy in a seat."""
 
-    name: str = Field("", description="What tables call it; the file's name where none is given.")
+    name: AgentName = Field("", description="What tables call it; the file's name where none is given.")
     backend: Literal["scripted"] = "scripted"
     policy: str = Field(description='A policy\'s name, e.g. "debate/honest".')
     params: dict[str, JSON] = Field(default_factory=dict, description="The policy's own parameters.")
@@ -63,7 +73,7 @@ class ScriptedSpec(Strict):
 class LanguageSpec(Strict):
     """A language model in a seat."""
 
-    name: str = Field("", description="What tables call it; the file's name where none is given.")
+    name: AgentName = Field("", description="What tables call it; the file's name where none is given.")
     backend: Literal["transformers", "openai", "vllm"]
     model: str = Field(description="Folder of a local checkpoint, or the name an endpoint knows the model by.")
     adapter: str | None = Field(None, description="Folder of a LoRA adapter in peft's format.")

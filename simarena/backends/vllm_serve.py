@@ -20,12 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simarena import outputs
 from simarena.backends.vllm import Plan
 from simarena.backends.vllm_check import Base
 from simarena.backends.vllm_options import IN_PROCESS, VLLMOptions, environment, on_processor
 from simarena.errors import BackendError
 
 HOST = "127.0.0.1"
+MARK = "# Log of a server that simarena serve started.\n"
+"""How logs begin, so that the next call knows them for its own."""
 PATIENCE = 1800.0
 """Seconds that a server may take to start: a large model is read for minutes."""
 
@@ -121,7 +124,8 @@ class Servers:
         settings["VLLM_LOGGING_LEVEL"] = "INFO"  # into its own log
         if options.replicas > 1 and not on_processor():
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(str(n * size + i) for i in range(size))
-        with self.log(port).open("wb") as log:
+        outputs.write(self.log(port), MARK, own=outputs.begins(self.log(port), MARK))
+        with self.log(port).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own interpreter, and words that no shell reads
                 self.served.command(port),
                 env={**settings, **os.environ, **settings},
@@ -157,7 +161,7 @@ class Servers:
 
     def last_words(self, port: int) -> str:
         """The last error in a server's log, and where the rest stands."""
-        lines = self.log(port).read_text(errors="replace").splitlines()
+        lines = self.log(port).read_text(errors="replace").removeprefix(MARK).splitlines()
         said = [line for line in lines if "Error" in line] or lines[-1:] or ["it said nothing"]
         return f"{said[-1].strip()[:300]} (all of it: {self.log(port)})"
 

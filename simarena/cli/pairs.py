@@ -11,7 +11,7 @@ import typer
 
 from simarena.cli import output
 from simarena.cli.play import AsJson, Sets, changed
-from simarena.cli.records import Folder
+from simarena.cli.records import Folder, Force
 
 if TYPE_CHECKING:
     from simarena.preferences.build import Counts
@@ -38,14 +38,16 @@ def pairs(
             "--filter", metavar="KEY=VALUE", help="margin, orders, agreement, length, per_state, ... Repeats."
         ),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Preferences from a run's record, and why the rest made none."""
+    from simarena import outputs
     from simarena.errors import ScenarioError, UnknownName
     from simarena.preferences import card
     from simarena.preferences.build import build
     from simarena.preferences.builders import BUILDERS
-    from simarena.preferences.formats import FORMATS
+    from simarena.preferences.formats import FORMATS, write_lines
     from simarena.registry import lookup
     from simarena.store import open_run
 
@@ -57,38 +59,39 @@ def pairs(
     with open_run(run) as opened:
         records, counts = build(opened, builder, params, sieve)
         if out == "-":
-            write(records, FORMATS[format_], None)
+            write_lines(records, FORMATS[format_], sys.stdout)
         else:
-            file = Path(out) if out.endswith(FILES) else Path(out) / "train.jsonl"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            rows = write(records, FORMATS[format_], file)
+            place = card.alone(Path(out)) if out.endswith(FILES) else card.in_folder(Path(out))
+            own = {*place.files} if force else card.written(place)
+            for path in place.files:
+                outputs.refuse(path, own=path in own, inputs=[run])
+            rows = write(records, FORMATS[format_], place.file, place.file in own)
             about = card.manifest(
-                opened, file, builder=builder, params=params, filters=sieve, format_=format_, rows=rows, counts=counts
+                opened,
+                place.file,
+                builder=builder,
+                params=params,
+                filters=sieve,
+                format_=format_,
+                rows=rows,
+                counts=counts,
             )
-            if file == Path(out):
-                card.write(file.parent, about, f"{file.name}.{card.MANIFEST}")
-            else:
-                card.write(file.parent, about)
-                (file.parent / card.CARD).write_text(card.card(about), encoding="utf-8")
+            card.write(place, about, own)
     tell(counts, out, as_json)
     if not (counts.kept or counts.dropped):
         output.note(f"nothing here to compare; {builder}: {lookup(BUILDERS, 'builder', builder).line}")
 
 
-def write(records: Iterable[Preference], format_: Format, file: Path | None) -> int:
-    """Rows into a file that is whole or not there; None is stdout."""
+def write(records: Iterable[Preference], format_: Format, file: Path, own: bool) -> int:
+    """Rows into a file that is whole or not there; `own`: one that is there may be replaced."""
+    from simarena import outputs
     from simarena.preferences.formats import write_lines, write_parquet
 
-    if file is None:
-        return write_lines(records, format_, sys.stdout)
-    begun = file.with_name(f"{file.name}.part")
     if file.suffix == PARQUET:
-        rows = write_parquet(records, format_, str(begun))
-    else:
-        with begun.open("w", encoding="utf-8", errors="surrogatepass") as opened:
-            rows = write_lines(records, format_, opened)
-    begun.replace(file)
-    return rows
+        with outputs.writing(file, "wb", own=own) as opened:
+            return write_parquet(records, format_, opened)
+    with outputs.writing(file, own=own) as opened:
+        return write_lines(records, format_, opened)
 
 
 def filters(texts: list[str]) -> Filters:

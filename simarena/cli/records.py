@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WIDEST = 80
 """Characters of an error in a list of matches."""
 
+Force = Annotated[bool, typer.Option("--force", help="Replace files that this command did not write.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
@@ -309,8 +310,10 @@ def export(
     run: Folder,
     out: Annotated[str, typer.Option(help='The file to write, JSON lines, one match a line; "-" is stdout.')],
     completions: Annotated[bool, typer.Option(help="With everything that was asked and answered.")] = True,
+    force: Force = False,
 ) -> None:
     """A run as JSON lines, for whatever reads JSON."""
+    from simarena import outputs
     from simarena.export import export_jsonl
     from simarena.store import open_run
 
@@ -318,10 +321,6 @@ def export(
         if out == "-":
             export_jsonl(opened, sys.stdout, completions=completions)
             return
-        if Path(out).is_dir():
-            raise typer.BadParameter(f"{out} is a folder; name a file in it", param_hint="--out")
-        begun = Path(f"{out}.part")  # so that OUT is whole or not there
-        with begun.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        with outputs.writing(Path(out), own=force, inputs=[run]) as file:
             count = export_jsonl(opened, file, completions=completions)
-        begun.replace(out)
     output.note(f"{count} matches written to {out}")

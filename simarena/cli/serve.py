@@ -10,32 +10,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simarena.cli import output
+from simarena.cli.records import Force
 
 if TYPE_CHECKING:
     from simarena.backends.vllm_serve import Served
     from simarena.casting import Role
     from simarena.records import JSON
 
+MARK = "# Written by simarena serve; the next call may replace it.\n"
+"""How the agent files begin that are written here."""
+
 
 def serve(
     agents: Annotated[list[str], typer.Argument(metavar="AGENT...", help="Agents of one base checkpoint.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen; replicas take the next ones.")] = 8000,
     out: Annotated[Path | None, typer.Option(help="Write the agent files that point at it into this folder.")] = None,
+    force: Force = False,
 ) -> None:
     """Start vLLM's server for agents, print the agent files that point at it, and stop with Ctrl-C."""
+    from simarena import outputs
     from simarena.backends.vllm_serve import Servers
 
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="simarena-serve-") as scratch:
         roles = roles_of(agents)
+        files = files_of(roles, out, force) if out else {}
         served, adapters = prepared(roles, port, Path(scratch))
         logs = out or Path(scratch)
-        logs.mkdir(parents=True, exist_ok=True)
         with Servers(served, logs) as servers:
             output.note(f"starting vLLM on port {', '.join(map(str, served.ports()))} ...")
             servers.wait_healthy()
             for role in roles:
-                show(role, agent_file(role, served, adapters[role.member.name]), out)
+                text = shown(role, agent_file(role, served, adapters[role.member.name]))
+                if path := files.get(role.member.name):
+                    outputs.write(path, MARK + text, own=force or outputs.begins(path, MARK))
             output.note("serving; Ctrl-C stops")
             servers.wait()
 
@@ -115,11 +123,22 @@ def agent_file(role: Role, served: Served, adapter: str | None) -> dict[str, JSO
     return {"name": role.member.name, **about, **({"adapter": adapter} if adapter else {}), **kept}
 
 
-def show(role: Role, about: dict[str, JSON], out: Path | None) -> None:
-    """Print an agent file, and write it where that is wanted."""
+def files_of(roles: list[Role], out: Path, force: bool) -> dict[str, Path]:
+    """Agent's name -> its file in `out`; refused before anything is started where one must not be written."""
+    from simarena import names, outputs
+
+    names.distinct([role.member.name for role in roles], "agents to serve")
+    found = {role.member.name: outputs.inside(out, f"{role.member.name}.yaml") for role in roles}
+    read = [Path(role.member.source) for role in roles if role.member.source]
+    for path in found.values():
+        outputs.refuse(path, own=force or outputs.begins(path, MARK), inputs=read)
+    return found
+
+
+def shown(role: Role, about: dict[str, JSON]) -> str:
+    """Print an agent file; returns its text."""
     import yaml
 
     text = yaml.safe_dump(about, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     output.say(f"# {role.member.name}.yaml\n{text}")
-    if out is not None:
-        (out / f"{role.member.name}.yaml").write_text(text)
+    return text

@@ -49,26 +49,28 @@ def train(
     except ImportError as error:
         raise MissingExtra("training", "transformers") from error
     from simarena import paths
+    from simarena.outputs import inside
     from simarena.training import recipe as recipes
     from simarena.training.distributed import ranks
 
     for file in pairs:
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {file}", param_hint="PAIRS")
+    titled(name, version)
     read = recipes.read_recipe(paths.find_recipe(recipe)) if recipe else None
     stages: list[dict[str, Any]] = read.stages if read else [{}]
     changes = {**({"loss": loss} if loss else {}), **dict(changed(text) for text in set_ or [])}
     made: list[Trained] = []
     with ranks():  # all stages in one group of processes: a second one could not be joined under the same address
         for point in recipes.points(read) if read else [{}]:
-            who, folder = agent, out / recipes.label(point)
+            who, folder = agent, inside(out, recipes.label(point)) if point else out
             for number, stage in enumerate(stages):
                 with reporting(quiet, tensorboard) as report:
                     made.append(
                         one_stage(
                             pairs[min(number, len(pairs) - 1)],
                             who,
-                            folder / f"stage-{number + 1}" if len(stages) > 1 else folder,
+                            inside(folder, f"stage-{number + 1}") if len(stages) > 1 else folder,
                             recipes.arguments(stage, {**point, **changes}),
                             report,
                             {"name": name, "version": version, "skip_bad": skip_bad},
@@ -82,6 +84,15 @@ def train(
     else:
         for each in made:
             tell(each)
+
+
+def titled(name: str, version: str) -> None:
+    """ScenarioError for a name or a version that could be no file's; "" is none."""
+    from simarena import names
+
+    for option, given in (("--name", name), ("--version", version)):
+        if given:
+            names.checked(given, option)
 
 
 def one_stage(

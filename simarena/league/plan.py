@@ -5,7 +5,7 @@ In: a scenario with its `league` block. Out: a Plan: the scenario as the league 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from simarena import yamlfile
@@ -16,8 +16,10 @@ from simarena.exams import Paper, in_matches, papers
 from simarena.identity import content_hash
 from simarena.league import check, learning
 from simarena.league.learning import Learn
+from simarena.league.lineage import next_name
 from simarena.league.matchmaking import Entrants, Rule, seated
 from simarena.league_spec import Exam, League
+from simarena.names import checked, distinct
 from simarena.scenario import Scenario
 from simarena.seating import Table
 from simarena.studies import tables
@@ -62,6 +64,7 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
     here = scenario.at({**scenario.cells()[0], **league.changes})
     role = next(iter(here.roster))
     members = {member(each).name: each for each in entries or league.members or here.roster[role]}
+    examine_names(name, members, league.rounds)
     here = here.model_copy(update={"roster": {each: list(members.values()) for each in here.roster}})
     cast = Cast(members.values())
     table = tables(here, cast)[0]
@@ -87,6 +90,14 @@ def plan(scenario: Scenario, name: str, entries: Sequence[Entry] = (), learn: Le
         learn=learn or learning.train,
         key=content_hash(["league", here.key(), conditions, identities, judges]),
     )
+
+
+def examine_names(scenario: str, members: Iterable[str], rounds: int) -> None:
+    """ScenarioError where a member's name, or that of a version it may become, could be no file's of its own."""
+    for each in members:
+        for part in next_name(each, rounds).split("/"):  # a policy's name, "debate/honest", becomes a folder and a file
+            checked(part, f"{scenario}: league member {each!r}")
+    distinct(members, f"{scenario}: league members")
 
 
 def examination(scenario: Scenario, exam: Exam) -> tuple[list[Paper], list[Entry]]:

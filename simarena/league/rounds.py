@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simarena import seeds
+from simarena import outputs, seeds
 from simarena.branch import everywhere, spoken_by
 from simarena.casting import Cast, engines_kept
 from simarena.errors import StoreError
@@ -30,6 +30,7 @@ from simarena.league.sitting import held
 from simarena.league.state import State
 from simarena.league_spec import Measure
 from simarena.ledger import RunReport
+from simarena.outputs import inside
 from simarena.preferences.record import Preference, read_jsonl, to_line
 from simarena.records import JSON, Match, to_json
 from simarena.store import Result as Row
@@ -106,7 +107,7 @@ def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told 
     try:
         while len(records) < plan.league.rounds and not (records and records[-1]["stopped"]):
             number = len(records) + 1
-            here = folder / f"round-{number}"
+            here = inside(folder, f"round-{number}")
             record = steps.done(here / RECORD, partial(one_round, plan, folder, here, number, state, settings))
             records.append(record)
             state = states.after(state, record)
@@ -121,11 +122,13 @@ def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told 
 
 
 def claim(plan: Plan, folder: Path) -> None:
-    """Say in the folder which league it is of; StoreError where it is of another."""
+    """Say in the folder which league it is of; StoreError where it is of another, OutputError where of none."""
+    outputs.claim(folder, ABOUT)
     known = steps.done(folder / ABOUT, lambda: {"key": plan.key, "name": plan.name, "scenario": to_scenario(plan)})
-    if known.get("key") != plan.key:
+    about = known if isinstance(known, dict) else {}
+    if about.get("key") != plan.key:
         raise StoreError(
-            f"{folder} holds another league ({known.get('name')}, other conditions or members); give another folder "
+            f"{folder} holds another league ({about.get('name')}, other conditions or members); give another folder "
             "with --out"
         )
 
@@ -186,7 +189,7 @@ def played(plan: Plan, folder: Path, here: Path, number: int, state: State, sett
         return []
 
     about = notes("league", plan.name, plan.scenario, f"{plan.key}/{number}")
-    report = execute(here / "play", about, cast, missing, budget=budget_of(plan.scenario), settings=settings)
+    report = execute(inside(here, "play"), about, cast, missing, budget=budget_of(plan.scenario), settings=settings)
     if not report.complete:
         raise Unfinished(report)
     with open_run(here / "play") as run:
@@ -247,7 +250,7 @@ def prepared(plan: Plan, here: Path, number: int, state: State) -> dict[str, JSO
     shares = shared_out(found.kept, plan.league.learn_from, able, limit, seeds.derive(plan.scenario.seed, number))
     for member, records in shares.items():
         lines = (steps.line(to_line(record)) for record in records)
-        steps.write(here / "pairs" / f"{member}.jsonl", "".join(lines))
+        outputs.write(inside(here, "pairs", f"{member}.jsonl"), "".join(lines), own=True)
     return {
         **found.about(),
         "pairs": {member: len(each) for member, each in shares.items()},
@@ -275,7 +278,7 @@ def learn(
     done = {}
     for member, count in found["pairs"].items():
         if count:
-            path = here / "learnt" / f"{member}.json"
+            path = inside(here, "learnt", f"{member}.json")
             done[member] = steps.done(path, partial(taught, plan, folder, here, number, state, member))
     return done
 
@@ -289,7 +292,7 @@ def taught(plan: Plan, folder: Path, here: Path, number: int, state: State, memb
             agent=str(entry(version, folder, plan.entries)),
             member=member,
             version=str(number),
-            folder=here / "agents" / member,
+            folder=inside(here, "agents", member),
             records=pairs_of(here, member),
             how=how,
             seed=seeds.derive(plan.scenario.seed, number, member) % 2**31,
@@ -302,7 +305,7 @@ def taught(plan: Plan, folder: Path, here: Path, number: int, state: State, memb
 
 def pairs_of(here: Path, member: str) -> list[Preference]:
     """What a member learns from in a round."""
-    with (here / "pairs" / f"{member}.jsonl").open(encoding="utf-8", errors="surrogatepass") as file:
+    with inside(here, "pairs", f"{member}.jsonl").open(encoding="utf-8", errors="surrogatepass") as file:
         return list(read_jsonl(file))
 
 

@@ -12,12 +12,13 @@ from simarena.league import steps
 from simarena.league.lineage import entry
 from simarena.league.plan import Plan
 from simarena.league.state import State
+from simarena.outputs import inside
 
 
 def held(plan: Plan, folder: Path, which: str, state: State, names: Sequence[str]) -> dict[str, Marks]:
     """Version -> marks in "exams" (after each round) or "final"; those that are not on disk are sat now."""
     asked = plan.final if which == "final" else plan.papers
-    files = {name: folder / which / f"{name}.json" for name in names}
+    files = {name: inside(folder, which, *f"{name}.json".split("/")) for name in names}  # a policy's name holds a "/"
     missing = [name for name, path in files.items() if not path.is_file()]
     if missing:
         cast = Cast()

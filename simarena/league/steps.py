@@ -6,12 +6,11 @@ Knows nothing of what a step does.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from simarena import outputs
 from simarena.errors import StoreError
 from simarena.records import JSON, to_json
 
@@ -33,25 +32,9 @@ def read(path: Path) -> JSON:
 
 def put(path: Path, value: JSON) -> None:
     """Write a JSON file in one move."""
-    write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    outputs.write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", own=True)
 
 
 def line(value: JSON) -> str:
     """A JSON value as a line of a file of lines."""
     return json.dumps(value, ensure_ascii=False) + "\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file in one move: on disk when this returns."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, begun = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(begun).replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}; make room, then run the same command again"
-        ) from error

@@ -1,6 +1,7 @@
 """What a file of preferences says of itself: a manifest for programs, a data set card for people.
 
-In: the run, the builder's parameters, the counts, the file. Knows no format's rows.
+In: the run, the builder's parameters, the counts, the file. Knows no format's rows. The manifest's checksums say also
+which files may be replaced: those that are as they were written.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from simarena import __version__
+from simarena import __version__, outputs
 from simarena.preferences.build import Counts
 from simarena.preferences.filters import Filters
 from simarena.records import JSON
@@ -20,6 +22,48 @@ from simarena.store import Run
 MANIFEST = "manifest.json"
 CARD = "README.md"
 READ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a data set goes: a file with its manifest, in a folder of its own with a card too."""
+
+    file: Path
+    manifest: Path
+    card: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is written."""
+        return [self.file, self.manifest, *([self.card] if self.card else [])]
+
+
+def alone(file: Path) -> Place:
+    """The place of a file of that name."""
+    return Place(file, file.with_name(f"{file.name}.{MANIFEST}"))
+
+
+def in_folder(folder: Path) -> Place:
+    """The place of a data set that is a folder."""
+    return Place(folder / "train.jsonl", folder / MANIFEST, folder / CARD)
+
+
+def written(place: Place) -> set[Path]:
+    """Those of the files that are as an earlier call wrote them."""
+    about = read_manifest(place)
+    sums = {place.file: about.get("sha256"), place.card: about.get("card_sha256")}
+    same = {path for path, known in sums.items() if path and known and outputs.ordinary(path) and digest(path) == known}
+    return same | ({place.manifest} if about else set())
+
+
+def read_manifest(place: Place) -> dict[str, JSON]:
+    """What an earlier call said of the file; {} where there is no manifest, or somebody else's."""
+    try:
+        about = json.loads(place.manifest.read_bytes()) if outputs.ordinary(place.manifest) else {}
+    except ValueError:
+        return {}
+    ours = isinstance(about, dict) and about.get("file") == place.file.name and {"sha256", "simarena"} <= about.keys()
+    return about if ours else {}
 
 
 def manifest(
@@ -67,9 +111,14 @@ def digest(file: Path) -> str:
     return found.hexdigest()
 
 
-def write(folder: Path, about: Mapping[str, JSON], name: str = MANIFEST) -> None:
-    """Put the manifest down."""
-    (folder / name).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write(place: Place, about: Mapping[str, JSON], own: Container[Path]) -> None:
+    """Put the manifest down, and the card; `own` are those that may be replaced."""
+    if place.card:
+        text = card(about)
+        outputs.write(place.card, text, own=place.card in own)
+        about = {**about, "card_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    outputs.write(place.manifest, text, own=place.manifest in own)
 
 
 def card(about: Mapping[str, JSON]) -> str:

@@ -143,14 +143,14 @@ def write_lines(records: Iterable[Preference], format_: Format, out: IO[str]) ->
     return count
 
 
-def write_parquet(records: Iterable[Preference], format_: Format, path: str) -> int:
+def write_parquet(records: Iterable[Preference], format_: Format, out: IO[bytes]) -> int:
     """Rows as a Parquet file; returns how many. MissingExtra without pyarrow."""
     try:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra("a Parquet file", "data") from error
     schema, count = schema_of(format_), 0
-    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+    with pyarrow.parquet.ParquetWriter(out, schema) as writer:
         for rows in batches(row for record in records for row in format_.rows(record)):
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
             count += len(rows)

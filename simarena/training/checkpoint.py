@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from simarena.errors import SimArenaError
 from simarena.training.distributed import Ranks
 
 STATE = "state.json"
+STEP = re.compile(r"step-\d{8,}")
 KEPT = 2
 
 
@@ -38,13 +40,15 @@ def folder_of(root: Path, step: int) -> Path:
 
 
 def known(root: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    return sorted(path.parent for path in root.glob(f"step-*/{STATE}"))
+    """Complete checkpoints, oldest first; folders of other names are somebody else's."""
+    return sorted(path.parent for path in root.glob(f"step-*/{STATE}") if STEP.fullmatch(path.parent.name))
 
 
 def save(root: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], among: Ranks) -> None:
     """Write a checkpoint; the last two are kept. CheckpointError where it cannot be, and the last good one stays."""
     scratch, target = root / ".writing", folder_of(root, step)
+    if among.first and target.exists():
+        raise CheckpointError(f"{target} is there and is no checkpoint that this training goes on from; move it away")
     try:
         if among.first:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -81,7 +85,6 @@ def settle(scratch: Path, target: Path, state: Mapping[str, Any]) -> None:
     for path in scratch.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(target, ignore_errors=True)
     os.replace(scratch, target)
 
 

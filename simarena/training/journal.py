@@ -6,34 +6,17 @@ JSON in a folder; reads without torch, while the training goes on too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simarena.errors import SimArenaError
+from simarena import outputs
 
 if TYPE_CHECKING:
     from simarena.training.trainer import Metrics
 
 METRICS = "metrics.jsonl"
 TRAINING = "training.json"
-
-
-class Unwritten(SimArenaError):
-    """A file of a training that could not be written."""
-
-
-@contextmanager
-def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
-    """Says of a system's error, or one of `errors`, which file it was, and how to go on."""
-    kinds: tuple[type[Exception], ...] = (OSError, *errors)
-    try:
-        yield
-    except kinds as error:
-        said = getattr(error, "strerror", None) or error
-        raise Unwritten(f"cannot write {path}: {said}; make room, then run the same command again") from error
 
 
 def is_training(folder: Path) -> bool:
@@ -60,13 +43,12 @@ class Journal:
 
     def note(self, metrics: Metrics) -> None:
         """Add a step."""
-        with writing(self.path):
-            if not self.trimmed:
-                kept = [line for line in lines(self.path) if json.loads(line)["step"] < metrics.step]
-                self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-                self.trimmed = True
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(metrics)) + "\n")
+        if not self.trimmed:
+            kept = [line for line in lines(self.path) if json.loads(line)["step"] < metrics.step]
+            outputs.write(self.path, "".join(f"{line}\n" for line in kept), own=True)
+            self.trimmed = True
+        with outputs.explained(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(metrics)) + "\n")
 
 
 def lines(path: Path) -> list[str]:

@@ -6,11 +6,9 @@ agent that has an adapter goes on with it. Weights are safetensors; nothing is u
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from simarena import outputs
 from simarena.agents.members import Member, member
 from simarena.agents.spec import LanguageSpec
 from simarena.backends.checkpoint import READING, checked_folder, digest
@@ -27,10 +26,11 @@ from simarena.backends.opening import open_adapter, open_config, open_model, ope
 from simarena.backends.template import ChatTemplate
 from simarena.casting import role
 from simarena.errors import MissingModel, ScenarioError
-from simarena.training.journal import writing
 
 Tune = Literal["lora", "full"]
 ADAPTER = "default"
+MARK = "# Trained from "
+"""How the agent files begin that are written here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,37 +143,13 @@ def write(policy: Policy, tensors: Mapping[str, Tensor], folder: Path, meta: Map
     """
     from safetensors import SafetensorError
 
-    with writing(folder, SafetensorError), whole(folder) as scratch:
+    with outputs.explained(folder, SafetensorError), outputs.writing_folder(folder) as scratch:
         if policy.tune == "lora":
             write_adapter(policy, tensors, scratch, folder)
         else:
             write_model(policy, tensors, scratch)
         (scratch / "meta.json").write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return write_agent(policy, folder)
-
-
-class whole:  # noqa: N801 - used like a function
-    """A context: a scratch folder beside `target` that takes its place at the end, or vanishes with an error."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __enter__(self) -> Path:
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        begun = f".{self.target.name}-"
-        for left in self.target.parent.glob(f"{glob.escape(begun)}*"):  # by one that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        self.scratch = Path(tempfile.mkdtemp(prefix=begun, dir=self.target.parent))
-        self.scratch.chmod(0o755)
-        return self.scratch
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, at: object) -> None:
-        if kind is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            return
-        if self.target.exists():
-            shutil.rmtree(self.target)
-        os.replace(self.scratch, self.target)
 
 
 def write_adapter(policy: Policy, tensors: Mapping[str, Tensor], scratch: Path, folder: Path) -> None:
@@ -210,9 +186,18 @@ def write_agent(policy: Policy, folder: Path) -> Path:
     if policy.tune == "lora":
         where = {"model": os.path.relpath(policy.learner.base, folder.parent), "adapter": f"./{folder.name}"}
     text = yaml.safe_dump({"backend": "transformers", **where, **said}, sort_keys=False, allow_unicode=True)
-    path = folder.parent / f"{folder.name}.yaml"
-    scratch = path.with_suffix(".tmp")
-    story = f"# Trained from {policy.learner.member.name}; its story is in {folder.name}/meta.json.\n"
-    scratch.write_text(story + text, encoding="utf-8")
-    os.replace(scratch, path)
+    path = file_of(folder)
+    story = f"{MARK}{policy.learner.member.name}; its story is in {folder.name}/meta.json.\n"
+    outputs.write(path, story + text, own=outputs.begins(path, MARK))
     return path
+
+
+def file_of(folder: Path) -> Path:
+    """The agent file beside a trained agent's folder."""
+    return folder.with_name(f"{folder.name}.yaml")
+
+
+def refuse_taken(folder: Path) -> None:
+    """OutputError where `write` would find somebody else's folder or file in its way."""
+    outputs.refuse_taken(folder)
+    outputs.refuse(file_of(folder), own=outputs.begins(file_of(folder), MARK))

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from simarena import yamlfile
+from simarena import names, yamlfile
 from simarena.errors import ScenarioError, UnknownName
 from simarena.training.arguments import Arguments
 
@@ -54,6 +54,9 @@ def read_recipe(path: Path) -> Recipe:
                 arguments({**stage}, point)
             except ScenarioError as error:
                 source.error(("stages", number), str(error))
+    for point in points(recipe):
+        if point and (found := names.fault(label(point))):
+            source.error(("grid",), f"{label(point)!r} is the name of a folder, and {found}")
     source.check()
     return recipe
 
@@ -103,4 +106,4 @@ def refuse_unknown(changes: Mapping[str, Any], made: Arguments, params: type[Bas
 
 def label(point: Mapping[str, Any]) -> str:
     """A point of a grid as a folder's name."""
-    return ",".join(f"{key}={value}" for key, value in point.items()).replace("/", "_") or "."
+    return ",".join(f"{key}={value}" for key, value in point.items()).replace("/", "_")

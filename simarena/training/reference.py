@@ -19,13 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simarena import outputs
 from simarena.errors import SimArenaError
 from simarena.training.distributed import Ranks
-from simarena.training.journal import writing
 from simarena.training.trie import Sequence as Tokens
-
-APPLICATION = 0x51A4E7B
-"""Marks the file as ours among all SQLite files."""
 
 Read = Callable[[Sequence[Tokens]], list[Tensor]]
 """Sequences -> log-probabilities of each one's own tokens, [T] each, without gradient."""
@@ -105,20 +102,31 @@ class Cache:
         self.path, self.version, self.dtype = path, version, dtype
         if path.is_dir():
             raise UnfitReference(f"{path} is a folder; name a file with reference_cache")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for each in (path, path.with_name(f"{path.name}-journal")):
+            outputs.refuse_in_place(each)
         try:
             with self._writing():
+                path.parent.mkdir(parents=True, exist_ok=True)
                 self._db = sqlite3.connect(path, isolation_level="DEFERRED")
                 self._open(version)
         except sqlite3.DatabaseError as error:
-            raise UnfitReference(f"{path} is no cache of reference log-probabilities: {error}; delete it") from error
+            raise UnfitReference(
+                f"{path} is no cache of reference log-probabilities: {error}; name another file with reference_cache"
+            ) from error
         self.hits = 0
         self.misses = 0
 
     def _writing(self) -> AbstractContextManager[None]:
-        return writing(self.path, sqlite3.OperationalError)  # full, locked, not to be written: what the system says
+        return outputs.explained(self.path, sqlite3.OperationalError)  # full, locked, read-only: what the system says
 
     def _open(self, version: str) -> None:
+        tables = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if foreign := {name for (name,) in tables} - {"about", "logps"}:
+            self._db.close()
+            raise UnfitReference(
+                f"{self.path} is no cache of reference log-probabilities (it has a table {min(foreign)!r}); name "
+                "another file with reference_cache"
+            )
         self._db.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
         self._db.execute(TABLE)
         known = {name: json.loads(value) for name, value in self._db.execute("SELECT name, value FROM about")}

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from simarena import outputs
 from simarena.errors import SimArenaError
 
 CERTAIN = 1e-4
@@ -62,7 +63,7 @@ class Reliability:
     def save(self, path: Path) -> None:
         """As JSON."""
         data = {"start": self.start, "pace": self.pace, "trust": dict(sorted(self.trust.items()))}
-        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        outputs.write(path, json.dumps(data, indent=2) + "\n", own=True)
 
     @classmethod
     def load(cls, path: Path) -> Reliability:

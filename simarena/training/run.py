@@ -7,12 +7,12 @@ where it had ended. Writes metrics.jsonl, checkpoints and the agent; knows no to
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simarena import names, outputs
 from simarena.errors import SimArenaError
 from simarena.identity import content_hash
 from simarena.preferences.record import Preference
@@ -20,8 +20,8 @@ from simarena.provenance import provenance
 from simarena.training.arguments import Arguments
 from simarena.training.data import Prepared, Unfit, prepare, summary
 from simarena.training.distributed import Ranks, ranks, whole
-from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics, writing
-from simarena.training.policy import Learner, find_learner, load_policy, read_template, write
+from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics
+from simarena.training.policy import Learner, find_learner, load_policy, read_template, refuse_taken, write
 from simarena.training.trainer import Metrics, train
 
 
@@ -69,11 +69,13 @@ def train_agent(
     template, window = read_template(learner)
     prepared = prepare(records, template, window=window, skip_bad=skip_bad)
     title = f"{name or learner.member.name.partition('@')[0]}@{version or versioned(learner, prepared, arguments)}"
+    folder = outputs.inside(out, names.checked(title, "name of the new agent"))
     with ranks() as among:
         if among.first:
             claim(out, title, learner, prepared, arguments)
         among.wait()
-        if not (out / title / "meta.json").is_file():
+        if not (folder / "meta.json").is_file():
+            refuse_taken(folder)
             fulfil(learner, prepared, arguments, out, title, source or {}, report or ignore, among)
         among.wait()
     return found(out, title)
@@ -89,7 +91,7 @@ def ignore(_: Metrics) -> None:
 
 
 def claim(out: Path, title: str, learner: Learner, prepared: Prepared, arguments: Arguments) -> None:
-    """Say in the folder which training it is of; OtherTraining where it is of another."""
+    """Say in the folder which training it is of; OtherTraining where it is of another, OutputError where of none."""
     asked = {
         "agent": title,
         "parent": learner.version,
@@ -97,21 +99,25 @@ def claim(out: Path, title: str, learner: Learner, prepared: Prepared, arguments
         "arguments": arguments.model_dump(mode="json"),
     }
     path = out / TRAINING
-    if out.exists() and not out.is_dir():
-        raise OtherTraining(f"{out} is a file; give a folder with --out")
+    outputs.claim(out, TRAINING)
     if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_asked(path)
         differing = [key for key in asked if known.get(key) != asked[key]]
         if differing:
             raise OtherTraining(
                 f"{out} holds another training ({', '.join(differing)} differ); give another folder with --out"
             )
         return
-    with writing(path):
-        out.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-        os.replace(scratch, path)
+    outputs.write(path, json.dumps(asked, indent=2) + "\n")
+
+
+def read_asked(path: Path) -> dict[str, Any]:
+    """What a folder's training was asked for; {} where the file is somebody else's."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def fulfil(

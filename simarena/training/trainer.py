@@ -21,6 +21,7 @@ from torch import Tensor
 from simarena.agents.members import member
 from simarena.errors import ScenarioError, SimArenaError
 from simarena.identity import content_hash
+from simarena.outputs import inside
 from simarena.training import batches, checkpoint, losses, schedules
 from simarena.training.arguments import Arguments
 from simarena.training.assemble import Sums, assemble, peak_memory
@@ -129,7 +130,7 @@ def train(  # noqa: C901 - one story, told from beginning to end
             **({"trust": trust} if judges else {}),
         }
         about = {"arguments": content_hash(arguments.model_dump(mode="json")), "data": prepared.digest}
-        done = resumed(folder / "checkpoints", changing, about, frozen, among)
+        done = resumed(inside(folder, "checkpoints"), changing, about, frozen, among)
 
         for number, step in enumerate(plan[done:], done + 1):
             begun = time.perf_counter()
@@ -203,7 +204,7 @@ def train(  # noqa: C901 - one story, told from beginning to end
             if number % arguments.checkpoint_every == 0 or number == len(plan):
                 frozen.commit()  # before the checkpoint: what it counts as known has to be on disk
                 state = {**about, "step": number, "reference": frozen.version}
-                checkpoint.save(folder / "checkpoints", number, changing, state, among)
+                checkpoint.save(inside(folder, "checkpoints"), number, changing, state, among)
 
 
 # ---- before the first step -------------------------------------------------------------------------------------------

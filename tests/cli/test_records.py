@@ -188,9 +188,9 @@ def test_export_writes_a_line_a_match(simarena: Call, played: str, tmp_path: Pat
     assert len(lines) == 2
     assert lines[0]["completions"]
     assert len(simarena("export", played, "--out", "-", "--no-completions").out.splitlines()) == 2
-    said = simarena("export", played, "--out", "absent/x.jsonl")
+    said = simarena("export", played, "--out", "x.jsonl/y.jsonl")
     assert said.code == 1
-    assert "absent/x.jsonl" in said.err
+    assert "cannot write x.jsonl/y.jsonl" in said.err
 
 
 def test_a_corrupt_store_is_refused(simarena: Call, played: str) -> None:

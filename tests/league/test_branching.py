@@ -23,14 +23,14 @@ FORKED = {
 
 
 def test_right_and_wrong_answers_to_one_question_come_of_forks(make: Make, tmp_path: Path) -> None:
-    found = play(make(FORKED), tmp_path, QUIET)
+    found = play(make(FORKED), tmp_path / "league", QUIET)
     assert found.gain.low > 0
-    with open_run(tmp_path / "round-1" / "play") as run:
+    with open_run(tmp_path / "league/round-1/play") as run:
         records = list(run.trajectories())
     forks = [record for record in records if record.match.parent]
     assert (len(records) - len(forks), len(forks)) == (12, 36)
     assert all([turn.phase for turn in fork.turns] == ["answer", "answer"] for fork in forks)
-    pairs = pairs_of(tmp_path / "round-1", "ann")
+    pairs = pairs_of(tmp_path / "league/round-1", "ann")
     assert len(pairs) > 4
     assert all([each.truth for each in pair.responses] == [1.0, 0.0] for pair in pairs)
     assert {pair.builder for pair in pairs} == {"branch"}

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from simarena.errors import Unwritten
 from simarena.training import schedules
 from simarena.training.data import Prepared
-from simarena.training.journal import Unwritten
 from simarena.training.policy import load_policy
 from simarena.training.reference import Cache, Reference, UnfitReference, adapter_off, key_of, wearing
 from simarena.training.schedules import Update

@@ -12,9 +12,11 @@ from safetensors import SafetensorError
 
 from simarena.agents.members import member
 from simarena.casting import role
+from simarena.errors import OutputError, Unwritten
+from simarena.outputs import explained
 from simarena.training import policy, run
 from simarena.training.arguments import Arguments
-from simarena.training.journal import Unwritten, is_training, read_training, writing
+from simarena.training.journal import is_training, read_training
 from simarena.training.run import OtherTraining, Trained, train_agent
 from tests.tiny import Tiny
 from tests.training.conftest import SMALL
@@ -84,7 +86,7 @@ def test_what_was_asked_for_and_every_step_can_be_read_afterwards(teach: Any, tm
 
 def test_a_file_in_the_place_of_the_folder_is_refused(teach: Any, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(OtherTraining, match="is a file; give a folder with --out"):
+    with pytest.raises(OutputError, match="is a file; give a folder with --out"):
         teach()
 
 
@@ -104,7 +106,7 @@ def test_a_full_disk_at_the_end_names_the_folder_and_the_next_call_finishes(
 
 def test_a_full_disk_for_the_metrics_names_their_file(tmp_path: Path) -> None:
     said = r"cannot write .*metrics\.jsonl: No space left on device; make room"
-    with pytest.raises(Unwritten, match=said), writing(tmp_path / "metrics.jsonl"):
+    with pytest.raises(Unwritten, match=said), explained(tmp_path / "metrics.jsonl"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
