@@ -707,7 +707,7 @@ OpenAIOptions(base_url="http://h/v1")
 try:
     OpenAIBackend(base_url="http://h/v1")
 except MissingExtra as error:
-    assert "pip install 'simarena[http]'" in str(error), error
+    assert "pip install -e '.[http]'" in str(error), error
 else:
     raise SystemExit("no error")
 """

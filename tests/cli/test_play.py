@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from simarena import paths
+from simarena import __version__, paths
 from simarena.lock import Lock
 from simarena.scenario import Expectation, load
 from simarena.store import open_run
@@ -336,6 +336,11 @@ def test_help_is_quick_to_load_and_needs_no_engine() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tournament" in done.stdout
+
+
+def test_the_version_is_the_one_that_the_package_says(simarena: Call) -> None:
+    said = simarena("--version")
+    assert (said.code, said.out) == (0, f"{__version__}\n")
 
 
 def test_debug_shows_where_an_error_came_from_and_nothing_else_does(simarena: Call, tmp_path: Path) -> None:
