@@ -18,7 +18,7 @@ from simarena import __version__, paths
 from simarena.agents.members import member
 from simarena.backends.vllm_options import WITHOUT_GPU, environment
 from simarena.casting import EXTRAS, MODULES, Cast
-from simarena.errors import SimArenaError
+from simarena.errors import SimArenaError, install
 from simarena.provenance import provenance
 
 
@@ -64,7 +64,7 @@ def backends() -> Iterator[Finding]:
             what=f"backend {backend}",
             fine=not missing,
             said=f"missing {', '.join(missing)}" if missing else versions,
-            remedy=f"pip install 'simarena[{extra}]'{more}" if missing else "",
+            remedy=f"in simarena's clone: {install(extra)}{more}" if missing else "",
         )
 
 

@@ -30,13 +30,18 @@ class UnknownName(SimArenaError):
         super().__init__(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
 
 
+def install(extra: str) -> str:
+    """The command, given in a clone of simarena, that installs an optional dependency."""
+    return f"pip install -e '.[{extra}]'"
+
+
 class MissingExtra(SimArenaError):
     """An optional dependency is not installed."""
 
     exit_code = 2
 
     def __init__(self, what: str, extra: str, more: str = "") -> None:
-        super().__init__(f"{what} needs: pip install 'simarena[{extra}]'{more}")
+        super().__init__(f"{what} needs, in simarena's clone: {install(extra)}{more}")
 
 
 class MissingModel(SimArenaError):

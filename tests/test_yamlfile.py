@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Literal
 
 import pytest
@@ -41,11 +42,10 @@ def test_every_value_knows_its_line_and_column() -> None:
 
 
 def test_all_errors_are_told_at_once_each_in_its_place() -> None:
-    assert errors("kind: aple\ninner: {sise: 2}\nmany:\n  - {size: 1}\n  - {size: x}\n") == [
-        "f.yaml:1:1: kind: Input should be 'apple' or 'pear' (got 'aple'); did you mean 'apple'?",
-        "f.yaml:2:9: inner.sise: unknown key; did you mean 'size'?",
-        "f.yaml:5:6: many.1.size: Input should be a valid integer, unable to parse string as an integer (got 'x')",
-    ]
+    kind, sise, size = errors("kind: aple\ninner: {sise: 2}\nmany:\n  - {size: 1}\n  - {size: x}\n")
+    assert re.fullmatch(r"f.yaml:1:1: kind: .+ \(got 'aple'\); did you mean 'apple'\?", kind)
+    assert sise == "f.yaml:2:9: inner.sise: unknown key; did you mean 'size'?"
+    assert re.fullmatch(r"f.yaml:5:6: many.1.size: .+ \(got 'x'\)", size)
 
 
 def test_a_key_given_twice_is_an_error() -> None:
@@ -77,7 +77,8 @@ def test_inputs_that_may_be_secret_are_not_repeated() -> None:
     [
         ("a: [1", "is not YAML"),
         ("a: 'x", "is not YAML"),
-        ("[" * 5000, "nested deeper"),
+        ("[" * 150 + "]" * 150, "1:101: file: is nested deeper than 100 levels"),
+        ("[" * 5000, r"file: is (not YAML|nested deeper)"),
         ("a: &x [*x]", "more values"),
         (
             "a: &a [1,1]\n"
@@ -108,7 +109,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_a_file_that_is_none_is_told(tmp_path: object) -> None:
-    with pytest.raises(ScenarioError, match="cannot be read: No such file"):
+    with pytest.raises(ScenarioError, match=r"x\.yaml: cannot be read: ."):
         yamlfile.read(f"{tmp_path}/x.yaml")
     with open(f"{tmp_path}/x.yaml", "wb") as file:
         file.write(b"\xff\xfe")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from simarena import __version__
 from simarena.cli import catalogue, league, output, pairs, play, records, serve, train
 from simarena.errors import SimArenaError
 
@@ -42,9 +43,19 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
+def say_version(asked: bool) -> None:
+    """Print the version and end, where it is asked for."""
+    if asked:
+        output.say(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; stands anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=say_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options of every command."""
 

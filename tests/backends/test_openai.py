@@ -651,8 +651,8 @@ def test_a_missing_key_names_its_variable(monkeypatch):
         ({"base_url": "localhost:8000"}, "not an http"),
         ({"base_url": "http://me:hunter2@host/v1"}, "headers_env"),
         ({"base_url": "http://host/v1?key=hunter2"}, "query"),
-        ({"base_url": "http://h/v1", "tiemout": 3}, "tiemout: Extra inputs"),
-        ({"base_url": "http://h/v1", "api_key_env": "sk-hunter2"}, "api_key_env: String should match"),
+        ({"base_url": "http://h/v1", "tiemout": 3}, "tiemout: "),
+        ({"base_url": "http://h/v1", "api_key_env": "sk-hunter2"}, "api_key_env: "),
         ({"base_url": "http://h/v1", "headers": {"Authorization": "hunter2"}}, "headers_env"),
         ({"base_url": "http://h/v1", "extra": {"n": 2}}, "n is set by simarena"),
         ({"base_url": "http://h/v1", "timeout": 0}, "timeout"),
@@ -707,7 +707,7 @@ OpenAIOptions(base_url="http://h/v1")
 try:
     OpenAIBackend(base_url="http://h/v1")
 except MissingExtra as error:
-    assert "pip install 'simarena[http]'" in str(error), error
+    assert "pip install -e '.[http]'" in str(error), error
 else:
     raise SystemExit("no error")
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from simarena import paths
+from simarena import __version__, paths
 from simarena.lock import Lock
 from simarena.scenario import Expectation, load
 from simarena.store import open_run
@@ -217,12 +217,12 @@ def test_a_wrong_file_tells_all_its_errors_and_writes_nothing(simarena: Call, tm
         (("run", *SMALL, "--set", "roundz=3"), "--set roundz=3: params.roundz: unknown key; did you mean 'rounds'?"),
         (("run", *SMALL, "--set", "rounds"), "KEY=VALUE"),
         (("run", *SMALL, "--set", "data.size.x=2"), "holds 2, which has no part 'x'"),
-        (("run", *SMALL, "--matches", 0), "greater than or equal to 1"),
-        (("run",), "Missing argument"),
-        (("runn",), "No such command"),
+        (("run", *SMALL, "--matches", 0), "'--matches'"),
+        (("run",), "SCENARIO"),
+        (("runn",), "runn"),
         (("tournament", *DUELS, "--format", "swis"), "did you mean 'swiss'?"),
         (("tournament", *DUELS, "--option", "gams=3"), "gams"),
-        (("tournament", *DUELS, "--agents"), "requires an argument"),
+        (("tournament", *DUELS, "--agents"), "--agents"),
         (("tournament", *DUELS, "--agents", "random"), "enter at least 2"),
         (("tournament", *DUELS, "--agents", "random", "arena/truthful"), "nobody is left to sit as judge"),
         (("list", "agent"), "did you mean 'agents'?"),
@@ -336,6 +336,11 @@ def test_help_is_quick_to_load_and_needs_no_engine() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tournament" in done.stdout
+
+
+def test_the_version_is_the_one_that_the_package_says(simarena: Call) -> None:
+    said = simarena("--version")
+    assert (said.code, said.out) == (0, f"{__version__}\n")
 
 
 def test_debug_shows_where_an_error_came_from_and_nothing_else_does(simarena: Call, tmp_path: Path) -> None:

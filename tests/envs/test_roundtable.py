@@ -140,12 +140,12 @@ def test_measures_can_be_taken_wherever_the_match_is_cut(params):
         ({"structure": TIT_FOR_TAT, "discuss": "answer", "phases": ["initial"]}, "needs a discussion"),
         ({"decision": "moderator", "discuss": "answer", "n": 1}, "n to 2"),
         ({"stubborn": 0.5}, "negative side"),
-        ({"stubborn": 1.5, **MAD}, "less than or equal to 1"),
+        ({"stubborn": 1.5, **MAD}, "stubborn"),
         ({"order": "agent_chosen", "discuss": "answer"}, "about items"),
         ({"reward": "delta", "phases": ["final"]}, "initial answer"),
         ({"task": "scoresheets"}, "no question"),
-        ({"n": 0}, "greater than or equal to 1"),
-        ({"speakers": 3}, "Extra inputs"),
+        ({"n": 0}, r"\bn\b"),
+        ({"speakers": 3}, "speakers"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused_with_the_next_move(params, words):
