@@ -38,7 +38,7 @@ def agent_file(folder: Path, name: str, **keys: Any) -> Path:
 def checkpoint(folder: Path, config: str = "config.json", weights: bytes = b"w") -> Path:
     folder.mkdir(parents=True)
     (folder / config).write_text("{}")
-    (folder / "model.safetensors").write_bytes(weights)
+    (folder / config.replace("config.json", "model.safetensors")).write_bytes(weights)
     return folder
 
 

@@ -62,7 +62,8 @@ def admitted(folder: Path) -> Admitted:
     check_index(folder / INDEX)
     settings, own_code = {}, {}
     for path in sorted(folder.glob("*config.json")):
-        settings[path.name] = cleaned(path, removed := set())
+        removed: set[str] = set()
+        settings[path.name] = cleaned(path, removed)
         if removed:
             own_code[path.name] = sorted(removed)
     changed = {name: settings[name] for name in own_code}

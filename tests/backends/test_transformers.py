@@ -214,7 +214,7 @@ def test_an_unknown_adapter_fails_its_own_request_only(tiny: Tiny) -> None:
 
 def test_messages_that_the_template_cannot_write_fail_their_own_request_only(tiny: Tiny) -> None:
     async def work(backend: TransformersBackend) -> list[Any]:
-        backend.engine.template.tokenizer.chat_template = "{{ raise_exception('never') }}"
+        backend.engine.template.text = "{{ raise_exception('never') }}"
         asked = replace(request(), messages=(Message("user", "a"), Message("user", "b")))
         bad = await asyncio.gather(backend.generate(asked), return_exceptions=True)
         return [*bad, backend.engine.failure]
