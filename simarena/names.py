@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from itertools import combinations
 
 from simarena.errors import ScenarioError
 
@@ -55,7 +54,11 @@ def checked(name: str, place: str) -> str:
 
 
 def distinct(names: Iterable[str], place: str) -> None:
-    """ScenarioError where two names would be one file's where capitals are not told apart."""
-    for one, other in combinations(names, 2):
-        if one.casefold() == other.casefold():
-            raise ScenarioError(f"{place}: {one!r} and {other!r} would be one file on many systems; rename one of them")
+    """ScenarioError where two names would be one file's, capitals not being told apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if other := seen.get(name.casefold()):
+            raise ScenarioError(
+                f"{place}: {other!r} and {name!r} would be one file on many systems; rename one of them"
+            )
+        seen[name.casefold()] = name

@@ -67,7 +67,7 @@ def refuse(path: Path, *, own: bool = False, inputs: Iterable[Path] = ()) -> Sta
     if any(holds(each, path) for each in inputs):
         raise OutputError(f"{path} belongs to what this command reads; write to another file")
     if not own:
-        raise OutputError(f"{path} is there, and this command did not write it; name another file, or give --force")
+        raise OutputError(f"{path} is there already; name another file, or give --force to replace it")
     return found
 
 

@@ -15,6 +15,7 @@ from simarena.casting import Cast
 from simarena.execution import Batch, Settings, budget_of, execute, notes
 from simarena.identity import content_hash
 from simarena.ledger import RunReport
+from simarena.names import checked
 from simarena.records import Match
 from simarena.scenario import Scenario, ready_cells
 from simarena.seating import Table, matches, task_matches
@@ -67,11 +68,11 @@ def tables(scenario: Scenario, cast: Cast) -> list[Table]:
 
 
 def label(name: str) -> str:
-    """A scenario's name as part of a folder's: its folder and file, or the file alone."""
+    """A scenario's name as part of a folder's: its folder and file, or the file alone; ScenarioError if it is none."""
     path = Path(name)
     parts = path.with_suffix("").parts
     words = parts[parts.index("scenarios") + 1 :] if "scenarios" in parts else parts[-2 if not path.is_file() else -1 :]
-    return re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "scenario"
+    return checked(re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "scenario", f"{name}: folder of the run")
 
 
 def run_key(kind: str, scenario: Scenario) -> str:

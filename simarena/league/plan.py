@@ -97,7 +97,8 @@ def examine_names(scenario: str, members: Iterable[str], rounds: int) -> None:
     for each in members:
         for part in next_name(each, rounds).split("/"):  # a policy's name, "debate/honest", becomes a folder and a file
             checked(part, f"{scenario}: league member {each!r}")
-    distinct(members, f"{scenario}: league members")
+    versions = (next_name(each, number) for each in members for number in range(1, rounds + 1))
+    distinct([*members, *versions], f"{scenario}: league members and their versions")
 
 
 def examination(scenario: Scenario, exam: Exam) -> tuple[list[Paper], list[Entry]]:

@@ -7,10 +7,12 @@ everything that somebody else made is as it was, and what is new lies where the 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -421,3 +423,67 @@ def test_nothing_is_written_outside_of_out_and_nothing_of_others_is_replaced(kin
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=few)
+
+
+# ---- parents that nobody may write in --------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import contextlib, io, json, os, sys
+from simarena.cli import call
+
+
+def said(words):
+    with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(io.StringIO()):
+        code = call(words)
+    return code, err.getvalue()
+
+
+may, may_not = json.loads(sys.argv[1])
+control = [said(words) for words in may]
+if os.geteuid() == 0:
+    os.setuid(65534)
+print(json.dumps([control, [said(words) for words in may_not]]))
+"""
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """One of every command that writes, into a folder that holds a run and a file."""
+    return [
+        ["run", *RUN, "--out", f"{folder}/new"],
+        ["run", *RUN, "--out", f"{folder}/run"],
+        ["verify", RUN[0], "--out", f"{folder}/verified"],
+        ["export", f"{folder}/run", "--out", f"{folder}/new.jsonl"],
+        ["export", f"{folder}/run", "--out", f"{folder}/mine.jsonl", "--force"],
+        ["pairs", f"{folder}/run", "--builder", "verdict", "--out", f"{folder}/data"],
+        ["branch", f"{folder}/run", "--every", "judge", "-q"],
+        ["train", f"{folder}/../pairs.jsonl", "--agent", f"{folder}/../ann.yaml", *TRAIN, "--out", f"{folder}/trained"],
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # it loads torch in a process of its own
+def test_where_nobody_may_write_a_command_says_so_and_leaves_everything(given: Path, tiny: Tiny) -> None:
+    with tempfile.TemporaryDirectory() as name:  # one that any user can reach
+        home = Path(name)
+        for folder in ("open", "shut"):
+            shutil.copytree(given / "run", home / folder / "run")
+            (home / folder / "mine.jsonl").write_text("the only copy")
+        shutil.copytree(tiny.base, home / "base")
+        shutil.copy(given / "pairs.jsonl", home)
+        (home / "ann.yaml").write_text("backend: transformers\nmodel: base\n")
+        for path in [*home.rglob("*"), home]:
+            if home / "open" not in (path, *path.parents):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+        before = tree(home / "shut")
+        words = json.dumps([commands(home / "open"), commands(home / "shut")])
+        child = [sys.executable, "-c", AS_NOBODY, words]
+        done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert tree(home / "shut") == before
+        for path in (home, home / "shut", home / "shut" / "run"):
+            path.chmod(0o755)
+    control, said = json.loads(done.stdout.splitlines()[-1])
+    assert [code for code, _ in control] == [0] * len(said), control
+    for command, (code, err) in zip(commands(home / "shut"), said, strict=True):
+        assert code == 1, (command, err)
+        assert len(err.splitlines()) == 1, (command, err)
+        assert str(home / "shut") in err, (command, err)
