@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from simarena import threads
 from simarena.backends.engine_meter import Measured
 from simarena.casting import Cast
 from simarena.errors import StoreError
@@ -98,6 +99,7 @@ async def _execute(
 ) -> RunReport:
     agents, reports = cast.agents(), list[RunReport]()
     async with cast.backends(agents) as backends:
+        run.remark({"threads": threads.record()})
         while len(batch := rounds(run)):
             left = None if budget.seconds is None else max(budget.seconds - sum(r.seconds for r in reports), 1e-3)
             report = await rollout(

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,14 +42,11 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an agent on preferences: an adapter under a name of its own, ready to be seated."""
+    from simarena import paths
     from simarena.errors import MissingExtra
 
-    try:
-        import peft  # noqa: F401 - only whether it is there
-        import torch  # noqa: F401 - the same
-    except ImportError as error:
-        raise MissingExtra("training", "transformers") from error
-    from simarena import paths
+    if find_spec("torch") is None or find_spec("peft") is None:
+        raise MissingExtra("training", "transformers")
     from simarena.training import recipe as recipes
     from simarena.training.distributed import ranks
 
