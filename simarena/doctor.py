@@ -62,7 +62,7 @@ def computing() -> Finding:
     try:
         return Finding(what=what, fine=True, said=threads.elsewhere(*threads.SHIPPED).line())
     except SimArenaError as error:
-        return Finding(what=what, fine=False, said=str(error), remedy="unset OMP_NUM_THREADS")
+        return Finding(what=what, fine=False, said=str(error))
 
 
 def backends() -> Iterator[Finding]:

@@ -26,6 +26,7 @@ ASLEEP = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
 beside another busy process each wait lasts until the scheduler has given every one of them a core."""
 COUNT = "OMP_NUM_THREADS"
 
+By = Literal["options", "OMP_NUM_THREADS", "training.json", "measured"]
 Slot = Callable[[int], float]
 """Works for a moment with so many threads; seconds that one piece of work took."""
 SLOTS = 5
@@ -49,7 +50,7 @@ class Choice:
     """A number of threads, and why that many."""
 
     count: int
-    by: Literal["options", "OMP_NUM_THREADS", "training.json", "measured"]
+    by: By
     """An agent's options, the environment, an earlier execution of the same training, or what was fastest."""
     cores: int
     """That this process may use."""
@@ -84,16 +85,14 @@ def choose(what: str, rows: int, width: int, *, options: int = 0, earlier: int =
     `options` are an agent's own; `earlier` is what the same work used before it was stopped; 0: nothing is said.
     Miscounted where OMP_NUM_THREADS is no number.
     """
-    if options:
-        found = Choice(count=options, by="options", cores=cores())
-    elif count := from_environment():
-        found = Choice(count=count, by="OMP_NUM_THREADS", cores=cores())
-    elif earlier:
-        found = Choice(count=earlier, by="training.json", cores=cores())
-    else:
-        found = measured(rows, width)
-    CHOICES[what] = found
-    return found
+    CHOICES[what] = said(options, earlier) or measured(rows, width)
+    return CHOICES[what]
+
+
+def said(options: int = 0, earlier: int = 0) -> Choice | None:
+    """The first number that somebody asks for; None: it is to be measured."""
+    asked: dict[By, int] = {"options": options, "OMP_NUM_THREADS": from_environment(), "training.json": earlier}
+    return next((Choice(count=count, by=by, cores=cores()) for by, count in asked.items() if count), None)
 
 
 def record() -> dict[str, JSON]:
@@ -174,20 +173,21 @@ def stopwatch(rows: int, width: int) -> Slot:
 
 
 def elsewhere(rows: int, width: int) -> Choice:
-    """What another process would choose now; torch is loaded there. Miscounted where it comes to no choice."""
+    """What another process would choose now; where that takes a measurement, torch is loaded there and not here."""
+    if (found := said()) is not None:
+        return found
     command = [sys.executable, "-P", "-m", __name__, str(rows), str(width)]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - our own interpreter and two numbers
     if done.returncode:
-        raise Miscounted(
-            f"the number of threads could not be measured: {(done.stderr.strip() or '?').splitlines()[-1]}"
-        )
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise Miscounted(f"the number of threads cannot be measured ({last}); set {COUNT}, e.g. to 1")
     return Choice(**json.loads(done.stdout))
 
 
 def main(rows: str, width: str) -> None:
-    """Print this process's choice, as `elsewhere` reads it."""
+    """Write what is measured, for `elsewhere` to read."""
     sleep_while_waiting()
-    print(json.dumps(asdict(choose("elsewhere", int(rows), int(width)))))
+    sys.stdout.write(json.dumps(asdict(measured(int(rows), int(width)))))
 
 
 if __name__ == "__main__":

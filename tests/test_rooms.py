@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "simarena"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = {
-    "nouns": ["records", "errors", "registry", "paths", "seeds", "reading", "identity", "codec", "yamlfile"],
+    "nouns": ["records", "errors", "registry", "paths", "seeds", "reading", "identity", "codec", "yamlfile", "threads"],
     "tasks": ["tasks"],
     "envs": ["envs"],
     "backends": ["backends"],

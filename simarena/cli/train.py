@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -61,7 +60,7 @@ def train(
         for point in recipes.points(read) if read else [{}]:
             who, folder = agent, out / recipes.label(point)
             for number, stage in enumerate(stages):
-                with reporting(quiet, tensorboard) as report:
+                with reporting(f"training {Path(who).stem}", quiet, tensorboard) as report:
                     made.append(
                         one_stage(
                             pairs[min(number, len(pairs) - 1)],
@@ -179,8 +178,10 @@ def figure(value: float | None) -> str:
 
 
 @contextmanager
-def reporting(quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metrics], None]]:
-    """Something that tells of each step."""
+def reporting(what: str, quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metrics], None]]:
+    """Something that is to hear of each step."""
+    from simarena.progress import Progress, stage
+
     writer = summary_writer(tensorboard) if tensorboard and leading() else None
 
     def report(metrics: Metrics) -> None:
@@ -188,13 +189,10 @@ def reporting(quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metri
             for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl", "gradient", "learning_rate"):
                 if (value := getattr(metrics, key)) is not None:
                     writer.add_scalar(key, value, metrics.step)
-        if not quiet and leading():
-            sys.stderr.write(
-                f"step {metrics.step}/{metrics.steps}  loss {metrics.loss:.4f}  accuracy {metrics.accuracy:.2f}  "
-                f"margin {metrics.margin:.3f}  {metrics.tokens_per_second:.0f} tokens/s\n"
-            )
+        shown.say(metrics.line())
 
-    yield report
+    with stage(what, Progress() if leading() and not quiet else None) as shown:
+        yield report
     if writer:
         writer.close()
 
