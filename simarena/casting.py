@@ -206,6 +206,11 @@ class Cast:
             raise ScenarioError(f"two different agents are called {who.name!r}; give each a name of its own")
         return who.name
 
+    @property
+    def loads(self) -> bool:
+        """Whether weights are to be read before anybody can play."""
+        return any(each.backend.startswith(LOCAL) for each in self.roles.values())
+
     def agents(self) -> dict[str, Agent]:
         """Name -> agent."""
         return {name: each.agent() for name, each in self.roles.items()}

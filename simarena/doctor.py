@@ -1,4 +1,7 @@
-"""What is installed, what would work, and what to do about the rest. Loads nothing heavy, opens no connection."""
+"""What is installed, what would work, and what to do about the rest. Loads nothing heavy, opens no connection.
+
+Threads are measured in a process of its own, which ends with an answer.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from simarena import __version__, paths
+from simarena import __version__, paths, threads
 from simarena.agents.members import member
 from simarena.backends.vllm_options import WITHOUT_GPU, environment
 from simarena.casting import EXTRAS, MODULES, Cast
@@ -39,7 +42,7 @@ def examine() -> list[Finding]:
 
 
 def machine() -> Iterator[Finding]:
-    """Python, processor, memory, accelerators."""
+    """Python, processor, memory, accelerators, threads."""
     about = provenance()
     hardware = about["hardware"]
     yield Finding(what="simarena", fine=True, said=f"{__version__} in {paths.PACKAGE}")
@@ -49,6 +52,17 @@ def machine() -> Iterator[Finding]:
     driver = shutil.which("nvidia-smi")
     said = "an NVIDIA driver is installed" if driver else "none found; models play on the processor"
     yield Finding(what="accelerator", fine=True, said=said)
+    if importlib.util.find_spec("torch"):
+        yield computing()
+
+
+def computing() -> Finding:
+    """How many threads the shipped models would play with, started now."""
+    what = "threads"
+    try:
+        return Finding(what=what, fine=True, said=threads.elsewhere(*threads.SHIPPED).line())
+    except SimArenaError as error:
+        return Finding(what=what, fine=False, said=str(error))
 
 
 def backends() -> Iterator[Finding]:

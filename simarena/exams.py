@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,16 +122,27 @@ def in_matches(paper: Paper, env: str, params: Mapping[str, JSON], metric: str, 
     return replace(paper, env=env, params={**params, **task}, metric=metric, others=others)
 
 
-async def sit(agent: Agent, backend: Backend, asked: Sequence[Paper], others: Others | None = None) -> Marks:
+async def sit(
+    agent: Agent,
+    backend: Backend,
+    asked: Sequence[Paper],
+    others: Others | None = None,
+    noted: Callable[[], None] = lambda: None,
+) -> Marks:
     """The agent's marks: it answers every question alone, in a contestant's seat, as it would in a match.
 
     Of a paper with a metric it plays a match on every question instead; `others` are those who sit there with it.
+    `noted` hears of every question that is over.
     """
     crowd = {**(others or {}), agent.name: (agent, backend)}
-    marks = [
-        asyncio.gather(*(_measured(agent, crowd, p, n) if p.metric else _mark(agent, backend, p, n) for n in p.seeds))
-        for p in asked
-    ]
+
+    async def one(paper: Paper, seed: int) -> float:
+        answered = _measured(agent, crowd, paper, seed) if paper.metric else _mark(agent, backend, paper, seed)
+        mark = await answered
+        noted()
+        return mark
+
+    marks = [asyncio.gather(*(one(paper, seed) for seed in paper.seeds)) for paper in asked]
     return {paper.family: list(await each) for paper, each in zip(asked, marks, strict=True)}
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
@@ -13,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from simarena import outputs
+from simarena import outputs, threads
 from simarena.backends.engine_meter import Measured
 from simarena.casting import Cast
 from simarena.errors import StoreError
 from simarena.ledger import Budget, RunReport
-from simarena.progress import Progress
+from simarena.progress import Progress, stage
 from simarena.records import JSON, Match
 from simarena.rollout import Settle, rollout
 from simarena.scenario import Scenario
@@ -49,6 +50,11 @@ class Settings:
     """No progress on stderr."""
     profile: bool = False
     """Write what the engines did, step by step, beside the record."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """What shows how far things are."""
+        return None if self.quiet else Progress()
 
 
 def notes(
@@ -98,7 +104,10 @@ async def _execute(
     settle: Settle | None,
 ) -> RunReport:
     agents, reports = cast.agents(), list[RunReport]()
-    async with cast.backends(agents) as backends:
+    async with contextlib.AsyncExitStack() as stack:
+        with stage("opening the agents", settings.progress if cast.loads else None):
+            backends = await stack.enter_async_context(cast.backends(agents))
+        run.remark({"threads": threads.record()})
         while len(batch := rounds(run)):
             left = None if budget.seconds is None else max(budget.seconds - sum(r.seconds for r in reports), 1e-3)
             report = await rollout(
@@ -109,7 +118,7 @@ async def _execute(
                 concurrency=settings.concurrency,
                 budget=dataclasses.replace(budget, seconds=left),
                 prices=cast.prices(),
-                progress=None if settings.quiet else Progress(),
+                progress=settings.progress,
                 settle=settle,
             )
             reports.append(report)

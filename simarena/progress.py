@@ -1,9 +1,15 @@
-"""What a run looks like while it goes on: a live line on a terminal, plain lines elsewhere. Writes to stderr only."""
+"""What work looks like while it goes on: a live line on a terminal, plain lines elsewhere. Writes to stderr only.
+
+A thread of its own shows it, so that nothing that takes long is silent, whatever it is busy with.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from simarena.ledger import Ledger
@@ -11,46 +17,85 @@ from simarena.ledger import Ledger
 LIVE, PLAIN = 0.25, 5.0
 """Seconds between two looks."""
 
+Look = Callable[[], str]
+"""How things stand, in one line."""
+
 
 class Progress:
-    """Shows a ledger as it fills."""
+    """Shows how things stand."""
 
     def __init__(self, stream: TextIO | None = None, every: float | None = None) -> None:
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.every = every or (LIVE if self.live else PLAIN)
 
-    async def follow(self, ledger: Ledger) -> None:
-        """Show until cancelled; the last look is taken on the way out."""
-        await (self._follow_live(ledger) if self.live else self._follow_plain(ledger))
+    @contextmanager
+    def show(self, look: Look) -> Iterator[None]:
+        """Show it again and again while the block runs; the last look is taken on the way out."""
+        with self._live(look) if self.live else self._plain(look):
+            yield
 
-    async def _follow_plain(self, ledger: Ledger) -> None:
+    @contextmanager
+    def _plain(self, look: Look) -> Iterator[None]:
+        over = threading.Event()
+
+        def repeat() -> None:
+            while not over.wait(self.every):
+                self._line(look)
+
+        thread = threading.Thread(target=repeat, name="progress", daemon=True)
+        thread.start()
         try:
-            while True:
-                await asyncio.sleep(self.every)
-                self._line(ledger)
+            yield
         finally:
-            self._line(ledger)
+            over.set()
+            thread.join()
+            self._line(look)
 
-    def _line(self, ledger: Ledger) -> None:
-        self.stream.write(text(ledger) + "\n")
+    def _line(self, look: Look) -> None:
+        self.stream.write(look() + "\n")
         self.stream.flush()
 
-    async def _follow_live(self, ledger: Ledger) -> None:
+    @contextmanager
+    def _live(self, look: Look) -> Iterator[None]:
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
-        def look() -> Text:
-            return Text(text(ledger), no_wrap=True, overflow="ellipsis")
+        def drawn() -> Text:
+            return Text(look(), no_wrap=True, overflow="ellipsis")
 
-        with Live(look(), console=Console(file=self.stream), auto_refresh=False) as live:
-            try:
-                while True:
-                    await asyncio.sleep(self.every)
-                    live.update(look(), refresh=True)
-            finally:
-                live.update(look(), refresh=True)
+        with Live(get_renderable=drawn, console=Console(file=self.stream), refresh_per_second=1 / self.every):
+            yield
+
+
+class Stage:
+    """Work that is no match, and how far it has come."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.what, self.clock = what, clock
+        self.so_far = ""
+        self.began = clock()
+
+    def say(self, so_far: str) -> None:
+        """How far the work is."""
+        self.so_far = so_far
+
+    def text(self) -> str:
+        """One line: what, how far, for how long."""
+        parts = (self.what, self.so_far, clock(self.clock() - self.began))
+        return " · ".join(part for part in parts if part)
+
+
+@contextmanager
+def stage(what: str, progress: Progress | None) -> Iterator[Stage]:
+    """Show a stage while the block works at it; None: to nobody."""
+    found = Stage(what)
+    if progress is None:
+        yield found
+        return
+    with progress.show(found.text):
+        yield found
 
 
 def text(ledger: Ledger) -> str:

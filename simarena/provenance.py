@@ -10,7 +10,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from simarena import __version__
+from simarena import __version__, threads
 from simarena.records import JSON
 
 PACKAGES = ("numpy", "pettingzoo", "pydantic", "torch", "transformers", "peft", "vllm", "aiohttp")
@@ -31,6 +31,7 @@ def provenance() -> dict[str, JSON]:
             "memory_gb": _memory(),
             "accelerators": _accelerators(),
         },
+        "threads": threads.record(),
     }
 
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from simarena import envs, seeds
@@ -21,7 +21,7 @@ from simarena.envs.base import PhaseEnv
 from simarena.errors import BudgetSpent, RequestFailed, RunFailed, ScenarioError, StoreError, UnknownName
 from simarena.identity import message_hash, request_digest
 from simarena.ledger import Budget, Ledger, Price, RunReport, Stop
-from simarena.progress import Progress
+from simarena.progress import Progress, text
 from simarena.records import Action, Completion, Match, Request, Trajectory, Turn, View
 from simarena.store import Answer, Writer
 
@@ -145,9 +145,8 @@ async def rollout(
     ledger = Ledger(budget or Budget(), prices or {}, run.spent())
     ledger.total = len(matches) if isinstance(matches, Sized) else None
     floor = Floor(run, agents, backends, ledger, settle)
-    async with shown(progress, ledger):
-        with interrupts(floor):
-            await floor.play_all(iter(matches), concurrency)
+    with progress.show(lambda: text(ledger)) if progress else contextlib.nullcontext(), interrupts(floor):
+        await floor.play_all(iter(matches), concurrency)
     run.flush()
     return floor.report()
 
@@ -323,18 +322,3 @@ def interrupts(floor: Floor) -> Iterator[None]:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
-
-
-@contextlib.asynccontextmanager
-async def shown(progress: Progress | None, ledger: Ledger) -> AsyncIterator[None]:
-    """Let `progress` show the ledger while the block runs."""
-    if progress is None:
-        yield
-        return
-    task = asyncio.create_task(progress.follow(ledger))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -32,6 +32,7 @@ ANSWER = "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 LIGHT = ("returns", "metrics", "outcomes", "verdicts", "decided", "error")
 """Parts of a trajectory that its light row holds."""
 SETTLED = "DELETE FROM matches WHERE id = ? AND status = 'open'"
+REMARK = "UPDATE sessions SET about = json_patch(about, ?) WHERE n = (SELECT MAX(n) FROM sessions)"
 POOL = "INSERT OR IGNORE INTO pool VALUES (?, ?)"
 POOLED = 50_000
 """Hashes remembered as written, so that a shared prompt is handed to SQLite once; about 10 MB."""
@@ -97,7 +98,7 @@ class Run:
         return {name: json.loads(value) for name, value in self._rows("SELECT name, value FROM meta")}
 
     def sessions(self) -> list[dict[str, JSON]]:
-        """Versions, hardware, commit and time of each execution that wrote here."""
+        """Versions, hardware, threads, commit and time of each execution that wrote here."""
         return [json.loads(about) for (about,) in self._rows("SELECT about FROM sessions ORDER BY n")]
 
     def statuses(self) -> dict[str, str]:
@@ -244,6 +245,10 @@ class Writer(Run):
             self._journal.close()
         finally:
             self._lock.release()
+
+    def remark(self, about: Mapping[str, JSON]) -> None:
+        """Enter what has become known of this execution since it began (see `sessions`)."""
+        self._journal.put([(REMARK, (json.dumps(about),))])
 
     def start(self, match: Match) -> None:
         """Enter a match as open; no need to wait, since what it asks is written later."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 
 from simarena.errors import RequestFailed, RunFailed, ScenarioError, StoreError, UnknownName
 from simarena.ledger import Budget, Ledger, Price, RunReport
-from simarena.progress import Progress, clock, short, text
+from simarena.progress import Progress, Stage, clock, short, stage, text
 from simarena.records import Completion, Match, Request, Trajectory, Usage
 from simarena.registry import ENVIRONMENTS
 from simarena.rollout import rollout
@@ -352,6 +354,34 @@ def test_progress_ends_with_the_whole_truth(run: Writer, stream: io.StringIO) ->
     assert "3/3 matches" in said
     assert "tokens" in said
     assert "\x1b" not in said or stream.isatty()
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Screen()])
+def test_lines_come_while_the_work_leaves_no_turn_to_anything_else(stream: io.StringIO) -> None:
+    looks = itertools.count(1)
+    with Progress(stream, every=0.01).show(lambda: f"look {next(looks)}"):
+        until = time.monotonic() + 60
+        while "look 4" not in stream.getvalue() and time.monotonic() < until:
+            pass  # an event loop would be stuck here
+        assert "look 4" in stream.getvalue()
+    assert f"look {next(looks) - 1}" in stream.getvalue(), "the last look is shown"
+
+
+def test_a_stage_says_what_how_far_and_for_how_long() -> None:
+    now = [10.0]
+    found = Stage("training ann", clock=lambda: now[0])
+    now[0] = 75.0
+    assert found.text() == "training ann · 0:01:05"
+    found.say("step 2/9")
+    assert found.text() == "training ann · step 2/9 · 0:01:05"
+
+
+def test_a_stage_is_shown_where_somebody_looks_and_works_all_the_same() -> None:
+    stream = io.StringIO()
+    for progress in (Progress(stream, every=60), None):
+        with stage("exam", progress) as shown:
+            shown.say("9/9")
+    assert stream.getvalue() == "exam · 9/9 · 0:00:00\n"
 
 
 def test_the_progress_line() -> None:

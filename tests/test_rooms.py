@@ -27,6 +27,7 @@ ROOMS = {
         "yamlfile",
         "names",
         "outputs",
+        "threads",
     ],
     "tasks": ["tasks"],
     "envs": ["envs"],

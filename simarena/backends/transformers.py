@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from simarena import seeds
+from simarena import seeds, threads
 from simarena.backends.base import DIGITS
 from simarena.backends.engine_meter import EngineReport, Meter
 from simarena.backends.engine_thread import Awaited
@@ -39,7 +39,7 @@ class TransformersOptions(BaseModel):
     prefix_mb: NonNegativeInt = Field(
         default=512, description="Memory for what was computed of conversations so far; 0 reads each prompt anew."
     )
-    threads: NonNegativeInt = Field(default=0, description="CPU threads of torch; 0 leaves torch's own choice.")
+    threads: NonNegativeInt = Field(default=0, description="CPU threads; 0: OMP_NUM_THREADS, else as measured.")
     price_prompt: float = Field(default=0.0, ge=0, description="Money per million prompt tokens, for budget.money.")
     price_completion: float = Field(default=0.0, ge=0, description="Money per million completion tokens.")
 
@@ -123,6 +123,9 @@ class Engine:
         self.reader = Reader(found.model, found.pad, found.adapters, self.template.markers() - self.ends)
         self.prefixes = Prefixes(options.prefix_mb << 20 if found.reusable else 0)
         self.batch = RunningBatch(self.reader, self.ends, self._stopped, options.max_batch, self.prefixes.limit > 0)
+        self.threads = threads.choose(
+            "transformers", options.max_batch, threads.width(found.model), options=options.threads
+        )
         self.meter = Meter(options.max_batch)
         self.failure: Exception | None = None
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -150,10 +153,7 @@ class Engine:
                 job.settle(self.failure)
 
     def _serve(self) -> None:
-        import torch
-
-        if self.options.threads:
-            torch.set_num_threads(self.options.threads)
+        self.threads.apply()
         batch, waiting = self.batch, list[Job]()
         while True:
             waits = not batch.rows and not waiting

@@ -9,13 +9,13 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simarena import threads
 from simarena.backends.vllm_lora import add_lora_linear
 from simarena.backends.vllm_options import VLLMOptions, on_processor
 from simarena.errors import BackendError
@@ -42,6 +42,8 @@ class Plan:
     """Last names of the layers that adapters may change."""
     window: int = 0
     """Most tokens of prompt and reply together."""
+    width: int = 0
+    """Values that the layers hand on for each token."""
     devices: str = ""
     """GPUs of this engine alone, as CUDA_VISIBLE_DEVICES has them; "": all."""
 
@@ -119,8 +121,8 @@ class Plan:
 
     def build(self) -> Any:
         """The engine. BackendError says what stood in its way."""
-        if on_processor() and "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(self.options.threads)  # this thread's own number, for OpenMP
+        if on_processor():
+            threads.choose("vllm", self.options.max_batch, self.width, options=self.options.threads).apply()
         logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # it misses Triton, which only GPUs have
         try:
             with visible(self.devices), warnings.catch_warnings():

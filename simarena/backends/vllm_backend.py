@@ -79,6 +79,7 @@ class VLLMBackend:
             rank=self.rank,
             layers=tuple(sorted(self.base.layers)),
             window=self.window,
+            width=self.base.width,
             devices=devices,
         )
 

@@ -23,6 +23,8 @@ REFUSED = ("rank_pattern", "alpha_pattern")
 """Settings of a plain LoRA adapter that vLLM would pass over in silence, or refuse after minutes."""
 ABOUT_FILES = (*HEARSAY, "dtype", "torch_dtype")
 """Settings of a checkpoint that say how it was written; an engine reads weights into the type it was started with."""
+USUAL_WIDTH = 1024
+"""Where a checkpoint does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Base:
     """Tokens after which a reply is over."""
     window: int
     """Most tokens of prompt and reply together."""
+    width: int
+    """Values that the layers hand on for each token."""
     layers: frozenset[str]
     """Last names of the layers that an adapter may change: all matrices but embedding and head. Adapted heads stay off:
     vLLM 0.32 on a processor fails where one is there and a prompt's log-probabilities are asked for in a batch."""
@@ -77,6 +81,7 @@ def check_base(where: str) -> Base:
         tokenizer=tokenizer,
         ends=end_tokens(folder, tokenizer),
         window=window_of(folder),
+        width=width_of(folder),
         layers=layers_of(folder, shapes),
     )
 
@@ -93,6 +98,13 @@ def window_of(folder: Path) -> int:
     config = read_json(folder / "config.json")
     found = (config.get("text_config") or config).get("max_position_embeddings")
     return found if type(found) is int else 1 << 20
+
+
+def width_of(folder: Path) -> int:
+    """Values that the layers hand on for each token."""
+    config = read_json(folder / "config.json")
+    found = (config.get("text_config") or config).get("hidden_size")
+    return found if type(found) is int else USUAL_WIDTH
 
 
 def layers_of(folder: Path, shapes: Shapes) -> frozenset[str]:

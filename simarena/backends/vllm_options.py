@@ -15,7 +15,6 @@ QUIET = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL"
 SAFE = {"PYTHONSAFEPATH": "1"}  # for Python that vLLM starts itself: no file of the current folder is a module
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 ON_PROCESSOR = {
-    "OMP_NUM_THREADS": "1",  # more threads fall over each other: 12,000 tokens/s become 300
     "TORCH_COMPILE_DISABLE": "1",  # else the first request with log-probabilities compiles for 14 s, and needs g++
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
@@ -55,7 +54,9 @@ class VLLMOptions(BaseModel):
     deterministic: bool = Field(
         default=False, description="Batch-invariant kernels on a GPU: slower, and the same answers in any batch."
     )
-    threads: PositiveInt = Field(default=1, description="Processor threads, where there is no GPU.")
+    threads: NonNegativeInt = Field(
+        default=0, description="Processor threads, where there is no GPU; 0: OMP_NUM_THREADS, else as measured."
+    )
     price_prompt: float = Field(default=0.0, ge=0, description="Money per million prompt tokens, for budget.money.")
     price_completion: float = Field(default=0.0, ge=0, description="Money per million completion tokens.")
 
@@ -76,7 +77,7 @@ def on_processor() -> bool:
 def environment(options: VLLMOptions | None = None) -> dict[str, str]:
     """Environment variables that an engine needs and that are set before anything heavy is imported."""
     options = options or VLLMOptions()
-    wanted = QUIET | SAFE | (ON_PROCESSOR | {"OMP_NUM_THREADS": str(options.threads)} if on_processor() else {})
+    wanted = QUIET | SAFE | (ON_PROCESSOR if on_processor() else {})
     if options.replicas == 1:
         wanted |= IN_PROCESS
     return wanted | ({"VLLM_BATCH_INVARIANT": "1"} if options.deterministic and not on_processor() else {})

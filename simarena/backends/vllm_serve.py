@@ -44,6 +44,8 @@ class Served:
     rank: int
     port: int
     """Of the first replica; the others follow."""
+    threads: int = 0
+    """Of each server on a processor; 0: it does not matter."""
 
     def command(self, port: int) -> list[str]:
         """What starts one server; the shorter `vllm serve` fails where vLLM is the one for processors."""
@@ -122,6 +124,8 @@ class Servers:
         size, options = self.served.options.tensor_parallel_size, self.served.options
         settings = {name: value for name, value in environment(options).items() if name not in IN_PROCESS}
         settings["VLLM_LOGGING_LEVEL"] = "INFO"  # into its own log
+        if self.served.threads:
+            settings["OMP_NUM_THREADS"] = str(self.served.threads)
         if options.replicas > 1 and not on_processor():
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(str(n * size + i) for i in range(size))
         outputs.write(self.log(port), MARK, own=outputs.begins(self.log(port), MARK))

@@ -74,6 +74,7 @@ def prepared(roles: list[Role], port: int, scratch: Path) -> tuple[Served, dict[
     from simarena.backends.vllm_check import check_adapter, check_base, highest_rank, write_zero_adapter
     from simarena.backends.vllm_options import VLLMOptions, on_processor, prepare
     from simarena.backends.vllm_serve import Served
+    from simarena.threads import elsewhere
 
     options = VLLMOptions(**options_of(roles))
     prepare(options)
@@ -86,7 +87,8 @@ def prepared(roles: list[Role], port: int, scratch: Path) -> tuple[Served, dict[
         adapters[zero] = write_zero_adapter(scratch / "none", base)
         names = {name: adapter or zero for name, adapter in names.items()}
     rank = highest_rank(options, list(found.values()))
-    return Served(base=base, adapters=adapters, options=options, rank=rank, port=port), names
+    count = options.threads or (elsewhere(options.max_batch, base.width).count if on_processor() else 0)
+    return Served(base=base, adapters=adapters, options=options, rank=rank, port=port, threads=count), names
 
 
 def options_of(roles: list[Role]) -> dict[str, Any]:

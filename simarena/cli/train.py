@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,15 +41,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an agent on preferences: an adapter under a name of its own, ready to be seated."""
-    from simarena.errors import MissingExtra
-
-    try:
-        import peft  # noqa: F401 - only whether it is there
-        import torch  # noqa: F401 - the same
-    except ImportError as error:
-        raise MissingExtra("training", "transformers") from error
     from simarena import paths
+    from simarena.errors import MissingExtra
     from simarena.outputs import inside
+
+    if find_spec("torch") is None or find_spec("peft") is None:
+        raise MissingExtra("training", "transformers")
     from simarena.training import recipe as recipes
     from simarena.training.distributed import ranks
 
@@ -65,7 +62,7 @@ def train(
         for point in recipes.points(read) if read else [{}]:
             who, folder = agent, inside(out, recipes.label(point)) if point else out
             for number, stage in enumerate(stages):
-                with reporting(quiet, tensorboard) as report:
+                with reporting(f"training {Path(who).stem}", quiet, tensorboard) as report:
                     made.append(
                         one_stage(
                             pairs[min(number, len(pairs) - 1)],
@@ -192,8 +189,10 @@ def figure(value: float | None) -> str:
 
 
 @contextmanager
-def reporting(quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metrics], None]]:
-    """Something that tells of each step."""
+def reporting(what: str, quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metrics], None]]:
+    """Something that is to hear of each step."""
+    from simarena.progress import Progress, stage
+
     writer = summary_writer(tensorboard) if tensorboard and leading() else None
 
     def report(metrics: Metrics) -> None:
@@ -201,13 +200,10 @@ def reporting(quiet: bool, tensorboard: Path | None) -> Iterator[Callable[[Metri
             for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl", "gradient", "learning_rate"):
                 if (value := getattr(metrics, key)) is not None:
                     writer.add_scalar(key, value, metrics.step)
-        if not quiet and leading():
-            sys.stderr.write(
-                f"step {metrics.step}/{metrics.steps}  loss {metrics.loss:.4f}  accuracy {metrics.accuracy:.2f}  "
-                f"margin {metrics.margin:.3f}  {metrics.tokens_per_second:.0f} tokens/s\n"
-            )
+        shown.say(metrics.line())
 
-    yield report
+    with stage(what, Progress() if leading() and not quiet else None) as shown:
+        yield report
     if writer:
         writer.close()
 

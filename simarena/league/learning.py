@@ -49,6 +49,8 @@ class Lesson:
     """Other agents, for losses that compare with them."""
     source: Mapping[str, JSON] = field(default_factory=dict)
     """Where the records came from."""
+    report: Callable[[str], None] = lambda _: None
+    """Hears how far the learning is, in a few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,9 @@ def train(lesson: Lesson) -> Learnt:
         name=lesson.member,
         version=lesson.version,
         source=lesson.source,
+        report=lambda metrics: lesson.report(metrics.line()),
     )
+    lesson.report("are the backend's weights the trained ones?")
     return Learnt(
         file=made.agent,
         about={

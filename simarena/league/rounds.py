@@ -32,6 +32,7 @@ from simarena.league_spec import Measure
 from simarena.ledger import RunReport
 from simarena.outputs import inside
 from simarena.preferences.record import Preference, read_jsonl, to_line
+from simarena.progress import stage
 from simarena.records import JSON, Match, to_json
 from simarena.store import Result as Row
 from simarena.store import Run, open_run
@@ -101,9 +102,11 @@ class Played:
 def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told | None = None) -> Played:
     """Play a league to its end, or as far as budget, failures and Ctrl-C let it; the same call goes on."""
     claim(plan, folder)
+    settings = settings or Settings()
     state, records = states.beginning(list(plan.entries)), list[dict[str, Any]]()
-    before = held(plan, folder, "final", state, list(state.seated.values()))
-    state = states.begun(state, overall(list(held(plan, folder, "exams", state, list(before)).values())))
+    before = held(plan, folder, "final", state, list(state.seated.values()), settings.progress)
+    first = held(plan, folder, "exams", state, list(before), settings.progress)
+    state = states.begun(state, overall(list(first.values())))
     try:
         while len(records) < plan.league.rounds and not (records and records[-1]["stopped"]):
             number = len(records) + 1
@@ -116,7 +119,7 @@ def play(plan: Plan, folder: Path, settings: Settings | None = None, told: Told 
                 told(record)
     except Unfinished as stop:
         return Played(folder=folder, state=state, records=records, before=before, after={}, report=stop.report)
-    marks = held(plan, folder, "final", state, list(state.seated.values()))
+    marks = held(plan, folder, "final", state, list(state.seated.values()), settings.progress)
     after = {member: marks[name] for member, name in state.seated.items()}
     return Played(folder=folder, state=state, records=records, before=before, after=after)
 
@@ -141,18 +144,18 @@ def to_scenario(plan: Plan) -> JSON:
 # ---- a round ---------------------------------------------------------------------------------------------------------
 
 
-def one_round(
-    plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None
-) -> dict[str, JSON]:
+def one_round(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings) -> dict[str, JSON]:
     """Play a round and learn from it; returns its record."""
     rows = played(plan, folder, here, number, state, settings)
     results = scored(plan, rows)
-    found = steps.done(here / LESSONS, lambda: prepared(plan, here, number, state))
+    with stage("labels and lessons", settings.progress):
+        found = steps.done(here / LESSONS, lambda: prepared(plan, here, number, state))
     danger = unsafe(plan, found)
-    learnt = {} if danger else learn(plan, folder, here, number, state, found)
+    learnt = {} if danger else learn(plan, folder, here, number, state, found, settings)
     made = [fresh(folder, state, number, member, file) for member, file in learnt.items()]
     grown = states.grown(state, made)
-    marks = held(plan, folder, "exams", grown, [*state.seated.values(), *(each.name for each in made)])
+    examinees = [*state.seated.values(), *(each.name for each in made)]
+    marks = held(plan, folder, "exams", grown, examinees, settings.progress)
     versions = [examined(plan, each, marks, found, learnt) for each in made]
     seated = {**state.seated, **{each.member: each.name for each in versions if each.kept}}
     mean = overall([marks[name] for name in seated.values()])
@@ -174,16 +177,16 @@ def one_round(
     }
 
 
-def played(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings | None) -> list[Row]:
+def played(plan: Plan, folder: Path, here: Path, number: int, state: State, settings: Settings) -> list[Row]:
     """The round's matches, played, in the order of the schedule."""
     cast = casting(plan, folder, state)
     batch = schedule(plan, number, state, cast)
-    stages = iter(("matches", "forks"))
+    parts = iter(("matches", "forks"))
 
     def missing(run: Run) -> list[Match]:
         """The matches that are missing, then the forks; those that fail are not asked again at once."""
-        for stage in stages:
-            found, statuses = forks(plan, run) if stage == "forks" else batch, run.statuses()
+        for part in parts:
+            found, statuses = forks(plan, run) if part == "forks" else batch, run.statuses()
             if left := [match for match in found if statuses.get(match.id) != "done"]:
                 return left
         return []
@@ -272,34 +275,36 @@ def unsafe(plan: Plan, found: Mapping[str, Any]) -> str:
 
 
 def learn(
-    plan: Plan, folder: Path, here: Path, number: int, state: State, found: Mapping[str, Any]
+    plan: Plan, folder: Path, here: Path, number: int, state: State, found: Mapping[str, Any], settings: Settings
 ) -> dict[str, dict[str, JSON]]:
     """Member -> what came of its lesson, of those who had one."""
     done = {}
     for member, count in found["pairs"].items():
         if count:
             path = inside(here, "learnt", f"{member}.json")
-            done[member] = steps.done(path, partial(taught, plan, folder, here, number, state, member))
+            done[member] = steps.done(path, partial(taught, plan, folder, here, number, state, member, settings))
     return done
 
 
-def taught(plan: Plan, folder: Path, here: Path, number: int, state: State, member: str) -> dict[str, JSON]:
+def taught(
+    plan: Plan, folder: Path, here: Path, number: int, state: State, member: str, settings: Settings
+) -> dict[str, JSON]:
     """Give one member its lesson."""
-    how = plan.league.train
     version = state.version(state.seated[member])
-    made: Learnt = plan.learn(
-        Lesson(
+    with stage(f"training {member}", settings.progress) as shown:
+        lesson = Lesson(
             agent=str(entry(version, folder, plan.entries)),
             member=member,
             version=str(number),
             folder=inside(here, "agents", member),
             records=pairs_of(here, member),
-            how=how,
+            how=plan.league.train,
             seed=seeds.derive(plan.scenario.seed, number, member) % 2**31,
             rivals=tuple(rivals(plan, folder, state, member)),
             source={"run": str(here / "play"), "league": plan.name, "round": number},
+            report=shown.say,
         )
-    )
+        made: Learnt = plan.learn(lesson)
     return {"file": str(made.file.relative_to(folder)), **made.about}
 
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from simarena import names, outputs
+from simarena import names, outputs, threads
 from simarena.errors import SimArenaError
 from simarena.identity import content_hash
 from simarena.preferences.record import Preference
 from simarena.provenance import provenance
+from simarena.threads import Choice
 from simarena.training.arguments import Arguments
 from simarena.training.data import Prepared, Unfit, prepare, summary
 from simarena.training.distributed import Ranks, ranks, whole
 from simarena.training.journal import METRICS, TRAINING, Journal, read_metrics
-from simarena.training.policy import Learner, find_learner, load_policy, read_template, refuse_taken, write
+from simarena.training.policy import Learner, Policy, find_learner, load_policy, read_template, refuse_taken, write
 from simarena.training.trainer import Metrics, train
 
 
@@ -120,6 +121,17 @@ def read_asked(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
+def threaded(path: Path, policy: Policy, arguments: Arguments, among: Ranks) -> Choice:
+    """The number of threads, as the training in `path` was begun with: sums of other parts would be other last bits."""
+    about = json.loads(path.read_text(encoding="utf-8"))
+    known = about.get("threads", {}).get("count", 0)
+    among.wait()  # all have read it before it is written
+    choice = threads.choose("training", arguments.tokens, threads.width(policy.model), earlier=known)
+    if among.first and choice.count != known:
+        outputs.write(path, json.dumps({**about, "threads": asdict(choice)}, indent=2) + "\n", own=True)
+    return choice
+
+
 def fulfil(
     learner: Learner,
     prepared: Prepared,
@@ -139,6 +151,8 @@ def fulfil(
         dtype=arguments.dtype,
         seed=arguments.seed,
     )
+    choice = threaded(out / TRAINING, policy, arguments, among)
+    choice.apply()
     journal = Journal(out / METRICS)
     for metrics in train(policy, prepared, arguments, out, among):
         if among.first:
@@ -146,7 +160,7 @@ def fulfil(
             report(metrics)
     tensors = {name: whole(value) for name, value in policy.trained.items()}
     if among.first:
-        meta = story(learner, prepared, arguments, title, source, read_metrics(out / METRICS))
+        meta = story(learner, prepared, arguments, title, source, read_metrics(out / METRICS), choice)
         write(policy, tensors, out / title, meta)
 
 
@@ -157,6 +171,7 @@ def story(
     title: str,
     source: Mapping[str, Any],
     metrics: list[dict[str, Any]],
+    choice: Choice,
 ) -> dict[str, Any]:
     """What made the agent."""
     made = provenance()
@@ -169,6 +184,7 @@ def story(
         "arguments": arguments.model_dump(mode="json"),
         "commit": made["commit"],
         "packages": made["packages"],
+        "threads": {"count": choice.count, "by": choice.by},
         "steps": len(metrics),
         "scores": {key: last[key] for key in ("loss", "accuracy", "margin", "chosen", "rejected", "kl")},
     }

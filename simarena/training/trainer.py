@@ -80,6 +80,13 @@ class Metrics:
     extras: Mapping[str, float] = field(default_factory=dict)
     """What the loss says of itself."""
 
+    def line(self) -> str:
+        """In a few words."""
+        return (
+            f"step {self.step}/{self.steps}  loss {self.loss:.4f}  accuracy {self.accuracy:.2f}  "
+            f"margin {self.margin:.3f}  {self.tokens_per_second:.0f} tokens/s"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

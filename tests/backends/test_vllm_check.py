@@ -137,7 +137,7 @@ def test_an_engine_is_started_for_what_it_is_to_do(monkeypatch: pytest.MonkeyPat
     assert found.items() >= wanted.items()
     assert ("enforce_eager" in found) is cpu
     assert found.get("gpu_memory_utilization") == (None if cpu else 0.7)
-    assert ("OMP_NUM_THREADS" in environment(options)) is cpu
+    assert ("TORCH_COMPILE_DISABLE" in environment(options)) is cpu
     assert environment(VLLMOptions(deterministic=True)).get("VLLM_BATCH_INVARIANT") == (None if cpu else "1")
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in environment(VLLMOptions(replicas=2))
     assert not vllm_options.on_processor() or cpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -229,4 +230,5 @@ def test_doctor_tells_what_works_and_what_to_do(simarena: Call, tmp_path: Path) 
     assert said.code == 0
     assert "agent lost" in said.out
     assert "hf download someone/lost" in said.out
+    assert re.search(r"ok  threads +\d+ of \d+ cores, ", said.out)
     assert all({"what", "fine", "said", "remedy"} == set(each) for each in simarena("doctor", "--json").json)

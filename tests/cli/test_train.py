@@ -51,7 +51,7 @@ def test_it_says_where_the_new_agent_is_and_how_to_seat_it(simarena: Call, given
     assert meta["pairs"]["file"].endswith("pairs.jsonl")
     assert len(Path("out/metrics.jsonl").read_text().splitlines()) == 2
     assert simarena("validate", f"{folder}.yaml").code == 0
-    assert said.err.count("\n") == len([line for line in said.err.splitlines() if line.startswith("step ")]) == 2
+    assert all(line.startswith("training ann · ") for line in said.err.splitlines())
 
     again = simarena("train", "pairs.jsonl", "--agent", "ann.yaml", "--out", "out", *QUICK, "--set", "beta=0.2")
     assert again.out == said.out

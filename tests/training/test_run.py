@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors import SafetensorError
 
+from simarena import threads
 from simarena.agents.members import member
 from simarena.casting import role
 from simarena.errors import OutputError, Unwritten
 from simarena.outputs import explained
+from simarena.threads import Choice
 from simarena.training import policy, run
 from simarena.training.arguments import Arguments
 from simarena.training.journal import is_training, read_training
@@ -34,6 +37,29 @@ def teach(tiny: Tiny, tmp_path: Path, template: Any) -> Any:
         return train_agent(str(agent), records, tmp_path / "out", Arguments(**(SMALL | settings)), version="1")
 
     return train
+
+
+def test_the_number_of_threads_stays_what_the_training_began_with(
+    teach: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "train", partial(cut_short, run.train))
+    monkeypatch.setattr(threads, "measured", lambda *_: Choice(count=2, by="measured", cores=4))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with pytest.raises(Killed):
+        teach(epochs=2, checkpoint_every=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(threads, "measured", lambda *_: Choice(count=1, by="measured", cores=4))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    made = teach(epochs=2, checkpoint_every=1)
+    assert made.meta["threads"] == {"count": 2, "by": "training.json"}
+    asked, _ = read_training(tmp_path / "out")
+    assert (asked["threads"]["count"], asked["threads"]["by"], asked["threads"]["cores"]) == (2, "measured", 4)
+
+
+def cut_short(train: Any, *given: Any) -> Any:
+    """A training that is killed after its first step."""
+    yield next(train(*given))
+    raise Killed
 
 
 class Killed(BaseException):
