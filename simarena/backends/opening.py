@@ -36,7 +36,8 @@ def readable(folder: Path) -> Path:
 @cache
 def tell(folder: Path, own_code: str, kind: str) -> None:
     """Say once a process that a checkpoint's own code is passed over."""
-    log.warning("%s: code of its own (%s) is passed over; %s is transformers' own", folder, own_code, kind)
+    said = f"{folder}: code of its own ({own_code}) is passed over; {kind} is transformers' own"
+    log.warning("%s", "".join(letter for letter in said if letter.isprintable()))  # file names may hold anything
 
 
 def check_architecture(folder: Path, found: Admitted) -> None:

@@ -37,6 +37,16 @@ def test_code_that_is_passed_over_is_told_once(tiny: Tiny, tmp_path: Path, caplo
     assert config.max_position_embeddings == 512
 
 
+def test_names_of_files_do_not_reach_the_terminal_as_they_are(
+    tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Path(shutil.copytree(tiny.base, tmp_path / "model"))
+    (folder / "\x1b[2J_config.json").write_text(json.dumps(AUTO_MAP))
+    open_config(folder)
+    (told,) = [line for line in caplog.messages if "passed over" in line]
+    assert told.isprintable()
+
+
 def test_a_good_folder_is_told_nothing_about(tiny: Tiny, caplog: pytest.LogCaptureFixture) -> None:
     open_model(Path(tiny.base), torch.float32)
     assert not [line for line in caplog.messages if "passed over" in line]

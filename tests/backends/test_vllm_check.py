@@ -153,6 +153,9 @@ def test_a_server_is_started_for_the_same(tiny: Tiny) -> None:
     assert command[command.index("--lora-modules") + 1] == f"red@1={Path(tiny.red).absolute()}"
     assert json.loads(command[command.index("--structured-outputs-config") + 1])["backend"] == "guidance"
     assert "--enable-lora" in command
+    assert "--no-trust-remote-code" in command
+    assert command[1:3] == ["-P", "-m"], "the current folder holds no modules for it"
+    assert environment()["PYTHONSAFEPATH"] == "1", "nor for what it starts"
     places = [command.index("--lora-target-modules") + n for n in range(1, 8)]
     assert {command[place] for place in places} == base.layers
 
