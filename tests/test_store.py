@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from simarena import codec
 from simarena.backends.scripted import ScriptedBackend
-from simarena.errors import StoreError, UnknownName
+from simarena.errors import OutputError, StoreError, UnknownName
 from simarena.identity import new_match, request_digest
 from simarena.records import Completion, Event, Match, Message, Request, Sampling, Trajectory, Turn, Usage
 from simarena.registry import ENVIRONMENTS
@@ -287,6 +287,33 @@ def test_another_programs_file_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreError, match="not written by simarena"):
         start_run(tmp_path, toy.META)
+
+
+@pytest.mark.parametrize("name", ["lock", FILE, f"{FILE}-wal", f"{FILE}-shm"])
+@pytest.mark.parametrize("way", [os.symlink, os.link])
+def test_a_link_in_the_place_of_a_file_is_refused_and_what_it_leads_to_stays(
+    tmp_path: Path, name: str, way: Callable[[Path, Path], None]
+) -> None:
+    start_run(tmp_path / "run", toy.META).close()
+    (tmp_path / "precious").write_text("the only copy")
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    way(tmp_path / "precious", tmp_path / "run" / name)
+    with pytest.raises(OutputError, match=f"{name} (is a link|has another name elsewhere)"):
+        start_run(tmp_path / "run", toy.META)
+    assert (tmp_path / "precious").read_text() == "the only copy"
+
+
+def test_a_folder_with_other_files_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("mine: who has the keys")
+    with pytest.raises(OutputError, match="lock is there, and is no lock of a run"):
+        start_run(tmp_path, toy.META)
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds other files \(notes\)"):
+        start_run(tmp_path, toy.META)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "lock": "mine: who has the keys",
+        "notes": "mine",
+    }
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

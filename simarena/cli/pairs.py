@@ -42,7 +42,6 @@ def pairs(
     as_json: AsJson = False,
 ) -> None:
     """Preferences from a run's record, and why the rest made none."""
-    from simarena import outputs
     from simarena.errors import ScenarioError, UnknownName
     from simarena.preferences import card
     from simarena.preferences.build import build
@@ -62,9 +61,7 @@ def pairs(
             write_lines(records, FORMATS[format_], sys.stdout)
         else:
             place = card.alone(Path(out)) if out.endswith(FILES) else card.in_folder(Path(out))
-            own = {*place.files} if force else card.written(place)
-            for path in place.files:
-                outputs.refuse(path, own=path in own, inputs=[run])
+            own = card.replaceable(place, run, force)
             rows = write(records, FORMATS[format_], place.file, place.file in own)
             about = card.manifest(
                 opened,

@@ -53,7 +53,7 @@ def train(
     for file in pairs:
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {file}", param_hint="PAIRS")
-    titled(name, version)
+    check_names(name, version)
     read = recipes.read_recipe(paths.find_recipe(recipe)) if recipe else None
     stages: list[dict[str, Any]] = read.stages if read else [{}]
     changes = {**({"loss": loss} if loss else {}), **dict(changed(text) for text in set_ or [])}
@@ -83,7 +83,7 @@ def train(
             tell(each)
 
 
-def titled(name: str, version: str) -> None:
+def check_names(name: str, version: str) -> None:
     """ScenarioError for a name or a version that could be no file's; "" is none."""
     from simarena import names
 

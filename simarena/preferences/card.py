@@ -48,6 +48,14 @@ def in_folder(folder: Path) -> Place:
     return Place(folder / "train.jsonl", folder / MANIFEST, folder / CARD)
 
 
+def replaceable(place: Place, run: Path, force: bool) -> set[Path]:
+    """The files that may be replaced: as they were written, or all by `force`. OutputError where another is there."""
+    own = {*place.files} if force else written(place)
+    for path in place.files:
+        outputs.refuse(path, own=path in own, inputs=[run])
+    return own
+
+
 def written(place: Place) -> set[Path]:
     """Those of the files that are as an earlier call wrote them."""
     about = read_manifest(place)

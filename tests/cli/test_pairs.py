@@ -86,3 +86,30 @@ def test_branch_wants_a_place_or_a_role(simarena: Call, run: Path) -> None:
     assert said.code == 2
     assert "give either MATCH and TURN, or --every ROLE" in said.err
     assert "holds no such turn" in simarena("branch", run, "--every", "juror").err
+
+
+@pytest.mark.parametrize(
+    ("out", "file"), [("p.jsonl", "p.jsonl"), ("data", "data/train.jsonl"), ("data", "data/README.md")]
+)
+def test_its_own_files_are_replaced_and_an_edited_one_only_by_force(
+    simarena: Call, run: Path, out: str, file: str
+) -> None:
+    again = ("pairs", run, "--builder", "duel", "--format", "trl-prompt", "--out", out)
+    assert [simarena(*again).code for _ in range(2)] == [0, 0]
+    first = Path(file).read_text()
+    Path(file).write_text(first + "mine\n")
+    said = simarena(*again)
+    assert (said.code, said.err) == (2, f"{file} is there already; name another file, or give --force to replace it\n")
+    assert Path(file).read_text() == first + "mine\n"
+    assert simarena(*again, "--force").code == 0
+    assert Path(file).read_text() == first
+    assert simarena(*again).code == 0
+
+
+def test_a_manifest_of_somebody_else_is_left(simarena: Call, run: Path) -> None:
+    Path("data").mkdir()
+    Path("data/manifest.json").write_text('{"name": "a page of the web", "file": "train.jsonl"}')
+    said = simarena("pairs", run, "--builder", "duel", "--out", "data")
+    assert said.code == 2
+    assert said.err.startswith("data/manifest.json is there already")
+    assert [path.name for path in Path("data").iterdir()] == ["manifest.json"]

@@ -194,6 +194,18 @@ def test_export_writes_a_line_a_match(simarena: Call, played: str, tmp_path: Pat
     assert "cannot write x.jsonl/y.jsonl" in said.err
 
 
+def test_export_replaces_a_file_by_force_alone_and_its_run_never(simarena: Call, played: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("mine")
+    said = simarena("export", played, "--out", "x.jsonl")
+    assert (said.code, said.err) == (2, "x.jsonl is there already; name another file, or give --force to replace it\n")
+    assert simarena("export", played, "--out", "x.jsonl", "--force").code == 0
+    assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 2
+    for name in ("run.sqlite", "lock"):
+        said = simarena("export", played, "--out", f"{played}/{name}", "--force")
+        assert (said.code, said.err) == (2, f"r/{name} belongs to what this command reads; write to another file\n")
+    assert simarena("replay", played).code == 0
+
+
 def test_a_corrupt_store_is_refused(simarena: Call, played: str) -> None:
     Path(played, "run.sqlite").write_bytes(b"SQLite format 3\x00" + b"x" * 5000)
     for command in (("rate", played), ("show", played), ("replay", played), ("run", *SMALL, "--out", played)):

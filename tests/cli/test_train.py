@@ -67,6 +67,8 @@ def test_it_says_where_the_new_agent_is_and_how_to_seat_it(simarena: Call, given
         (("--loss", "dpoo"), "did you mean 'dpo'"),
         (("--recipe", "tr_dpoo"), "did you mean 'tr_dpo'"),
         (("--agent", "random"), "has no weights here"),
+        (("--version", "../../../precious"), "--version: '../../../precious' holds '/'"),
+        (("--name", ".."), "--name: '..' begins or ends with '.'"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(
@@ -182,6 +184,13 @@ def test_recipes_are_listed_and_validated(simarena: Call) -> None:
     assert wrong.code == 2
     assert "odd.yaml:5" in wrong.err
     assert "bta" in wrong.err
+    grid = "grid: {reference: ['http://x']}"
+    Path("odd.yaml").write_text(
+        f"recipe: x\nprovenance: y\npairs: {{builder: duel}}\nstages: [{{loss: dpo}}]\n{grid}\n"
+    )
+    wrong = simarena("validate", "odd.yaml")
+    assert wrong.code == 2
+    assert "odd.yaml:5:1: grid: 'reference=http:__x' is the name of a folder, and holds ':'" in wrong.err
 
 
 def test_an_adapter_that_nobody_trained_cannot_be_traced(simarena: Call, tiny: Tiny) -> None:

@@ -415,8 +415,8 @@ def put(path: Path, what: str, above: Path) -> None:
 def test_nothing_is_written_outside_of_out_and_nothing_of_others_is_replaced(kind: type[Writers], given: Path) -> None:
     machine = type(kind.__name__, (kind,), {"given": given})
     few = settings(
-        max_examples=int(os.environ.get("EXAMPLES", "8")),
-        stateful_step_count=12,
+        max_examples=int(os.environ.get("EXAMPLES", "6")),
+        stateful_step_count=10,
         deadline=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate, Phase.shrink],

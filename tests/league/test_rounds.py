@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from simarena.errors import ScenarioError, StoreError
+from simarena.errors import OutputError, ScenarioError, StoreError
 from simarena.execution import Settings
-from simarena.league.rounds import play
+from simarena.league.rounds import claim, play
 from simarena.store import open_run
 from tests.league import canned
 from tests.league.conftest import Make
@@ -138,6 +138,30 @@ def test_what_is_wrong_with_a_league_is_told_before_it_begins(make: Make, change
 
     with pytest.raises(SimArenaError, match=message):
         make(changes)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"ann": 40, "Ann": 60}, "'ann' and 'Ann' would be one file"),
+        ({"ann": 40, "ann@1": 60}, "'ann@1' and 'ann@1' would be one file"),
+        ({"ann": 40, "x" * 119: 60}, "has 121 bytes in UTF-8"),
+    ],
+)
+def test_members_whose_files_would_not_be_their_own_are_refused(make: Make, members, message) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        make(skills=members)
+
+
+@pytest.mark.parametrize("taken", ["round-1", "final"])
+def test_a_link_in_a_league_s_folder_is_not_followed(make: Make, tmp_path: Path, taken: str) -> None:
+    league, elsewhere = tmp_path / "league", tmp_path / "elsewhere"
+    claim(make(), league)
+    elsewhere.mkdir()
+    (league / taken).symlink_to(elsewhere)
+    with pytest.raises(OutputError, match=f"{taken} is a link"):
+        play(make(), league, QUIET)
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_members_that_cannot_learn_are_refused(make: Make) -> None:

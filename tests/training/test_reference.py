@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simarena.errors import Unwritten
+from simarena.errors import OutputError, Unwritten
 from simarena.training import schedules
 from simarena.training.data import Prepared
 from simarena.training.policy import load_policy
@@ -93,6 +94,19 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.sqlite").write_text("nothing of the kind, but longer than a header of SQLite would be" * 20)
     with pytest.raises(UnfitReference, match="no cache"):
         Cache(tmp_path / "r.sqlite", "v1", "fp32")
+
+
+def test_another_program_s_database_and_a_link_are_refused_and_left(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "theirs.sqlite") as theirs:
+        theirs.execute("CREATE TABLE theirs (x)")
+    theirs.close()
+    before = (tmp_path / "theirs.sqlite").read_bytes()
+    with pytest.raises(UnfitReference, match="it has a table 'theirs'"):
+        Cache(tmp_path / "theirs.sqlite", "v1", "fp32")
+    (tmp_path / "link.sqlite").symlink_to("theirs.sqlite")
+    with pytest.raises(OutputError, match=r"link\.sqlite is a link"):
+        Cache(tmp_path / "link.sqlite", "v1", "fp32")
+    assert (tmp_path / "theirs.sqlite").read_bytes() == before
 
 
 def test_a_folder_is_no_cache(tmp_path: Path) -> None:

@@ -143,3 +143,37 @@ def test_a_folder_of_another_training_is_refused_and_left_as_it_is(teach: Any, t
         teach(seed=1)
     assert made.agent.read_text() == before
     assert run.found(tmp_path / "out", "ann@1").meta == made.meta
+
+
+@pytest.mark.parametrize("taken", ["ann@1", "ann@1.yaml"])
+def test_what_is_in_the_place_of_the_agent_stays_and_is_named_before_the_first_step(
+    teach: Any, tmp_path: Path, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "fulfil", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            teach()
+        if taken == "ann@1":
+            (tmp_path / "out" / taken).mkdir()
+        else:
+            (tmp_path / "out" / taken).write_text("name: mine")
+        with pytest.raises(OutputError, match=f"{taken} is there"):
+            teach()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [taken, "training.json"]
+
+
+def test_a_folder_with_other_files_is_refused_and_left(teach: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.jsonl").write_text("mine")
+    with pytest.raises(OutputError, match=r"out holds other files \(metrics\.jsonl\)"):
+        teach()
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_a_training_json_of_somebody_else_is_another_training(teach: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for text in ("[]", "{", "{}"):
+        (tmp_path / "out" / "training.json").write_text(text)
+        with pytest.raises(OtherTraining, match="holds another training"):
+            teach()
+        assert (tmp_path / "out" / "training.json").read_text() == text

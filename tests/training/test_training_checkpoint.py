@@ -96,3 +96,17 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     weights_.write_bytes(b"\x00" * 20)
     with pytest.raises(CheckpointError, match="delete it to go on from the one before"):
         checkpoint.load(checkpoint.known(tmp_path)[0], {"w": torch.zeros(3)}, Ranks())
+
+
+def test_folders_of_others_among_the_checkpoints_stay(tmp_path: Path) -> None:
+    for name in ("step-00000001-best", "step-00000003"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("")
+    (tmp_path / "step-00000001-best" / "state.json").write_text("{}")
+    for step in (2, 4, 6):
+        checkpoint.save(tmp_path, step, {"w": torch.zeros(3)}, {"step": step}, Ranks())
+    assert [path.name for path in checkpoint.known(tmp_path)] == ["step-00000004", "step-00000006"]
+    with pytest.raises(CheckpointError, match="step-00000003 is there and is no checkpoint"):
+        checkpoint.save(tmp_path, 3, {"w": torch.zeros(3)}, {"step": 3}, Ranks())
+    assert {path.name for path in tmp_path.rglob("mine")} == {"mine"}
+    assert len(list(tmp_path.rglob("mine"))) == 2
