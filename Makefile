@@ -29,10 +29,17 @@ $(STAMP): pyproject.toml requirements/build.in requirements/dev.txt
 	@$(call developers,$(VENV),-c requirements/dev.txt)
 	@touch $@
 
-demo: $(STAMP)  ## six nano language models meet in a tournament, then learn from their combats in a league
+demo: $(STAMP)  ## six nano language models meet, one of their duels, a round of learning from one another: some 4 minutes
 	$(BIN)/simarena tournament arena/sparta_combat --scale demo \
 		--agents nano-a nano-b nano-c nano-d nano-e nano-f --out runs/demo
+	$(BIN)/simarena show runs/demo 8f6a5b82
 	$(BIN)/simarena league arena/sparta_combat --scale demo --out runs/demo-league
+	@printf '%s\n' '' 'what to try next:' \
+		'  $(BIN)/simarena show runs/demo                 # all duels, a line each; with an id, what was said' \
+		'  $(BIN)/simarena show runs/demo-league/round-1  # how each member was trained' \
+		'  $(BIN)/simarena pairs runs/demo --builder duel --out duel.jsonl     # what the judges preferred' \
+		'  $(BIN)/simarena league arena/sparta_combat --scale reference        # two longer rounds: +12.4 points' \
+		'  $(BIN)/simarena list scenarios                 # other studies; each runs with: simarena run NAME --scale mini'
 
 test: $(STAMP)  ## every test, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -q

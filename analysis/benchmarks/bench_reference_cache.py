@@ -1,6 +1,6 @@
 """What the cache of reference log-probabilities saves of a second epoch. Target: at least 25 %.
 
-The nano tribe plays its demo tournament; DPO trains an adapter on the duels for two epochs, in turn with the cache and
+The nano tribe plays a tournament; DPO trains an adapter on the duels for two epochs, in turn with the cache and
 with one that forgets everything. The second epochs are compared, by wall and CPU time: the machine may be shared. With
 LoRA a third could be saved at most: forward and backward cost 4 N a token, the reference 2 N more.
 Usage: python analysis/benchmarks/bench_reference_cache.py [times]
@@ -42,7 +42,7 @@ class Forgetful(Cache):
 def duels(folder: Path) -> Prepared:
     """The preferences of a tournament, as the agent reads them."""
     made = folder / "duels.jsonl"
-    simarena("tournament", "arena/sparta_combat", "--scale", "demo", "--agents", *TRIBE, "--out", f"{folder}/run")
+    simarena("tournament", "arena/sparta_combat", "--scale", "reference", "--agents", *TRIBE, "--out", f"{folder}/run")
     simarena("pairs", f"{folder}/run", "--builder", "duel", "--out", str(made))
     template, window = read_template(find_learner(AGENT))
     return prepare(read_records(made), template, window=window)

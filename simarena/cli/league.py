@@ -40,13 +40,15 @@ def league(
     from simarena.league.check import examine
     from simarena.league.plan import plan
     from simarena.league.rounds import play
+    from simarena.progress import stage
     from simarena.studies import label
 
-    sets = [*(set_ or []), *([f"league.rounds={rounds}"] if rounds else [])]
-    loaded = loaded_scenario(scenario, scale, seat, sets, seed, examine)
-    made = plan(loaded, scenario, agents or [])
+    sets, how = [*(set_ or []), *([f"league.rounds={rounds}"] if rounds else [])], settings(concurrency, quiet)
+    with stage("reading the scenario and drawing its exams", how.progress):
+        loaded = loaded_scenario(scenario, scale, seat, sets, seed, examine)
+        made = plan(loaded, scenario, agents or [])
     folder = out or Path("runs") / f"{label(scenario)}-league-{made.key[:6]}"
-    found = play(made, folder, settings(concurrency, quiet), None if as_json else show_round)
+    found = play(made, folder, how, None if as_json else show_round)
     checks = checked(made, found)
     if as_json:
         output.say_json(league_json(found, checks))
