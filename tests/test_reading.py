@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any, Literal
 
 import pytest
@@ -170,12 +171,13 @@ def test_every_reason_is_one_that_a_model_can_act_on():
         "": "the reply is empty",
         "words": "the reply holds no JSON object with the fields asked for",
         "[1]": "the reply is JSON, but not an object",
-        'x {"vote": A}': "the reply holds a broken JSON object: Expecting value",
+        'x {"vote": A}': "the reply holds a broken JSON object: .+",
         '{"vote": "A", "vote": "B"}': "'vote' stands twice in the reply",
-        '{"sure": 1}': "vote: Field required",
-        '{"vote": "C"}': "vote: Input should be 'A' or 'B'",
+        '{"sure": 1}': "vote: .+",
+        '{"vote": "C"}': "vote: .+",
     }
-    assert {text: read(text, Vote).error for text in reasons} == reasons
+    for text, reason in reasons.items():  # what stands behind a colon is pydantic's wording, or the JSON reader's
+        assert re.fullmatch(reason, read(text, Vote).error)
 
 
 def nested(depth):

@@ -99,5 +99,5 @@ def adapt(base: Any, folder: Path, *, rank: int = 4, **settings: Any) -> Path:
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.3)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     return folder

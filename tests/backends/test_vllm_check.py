@@ -105,7 +105,6 @@ def test_ranks(tiny: Tiny, tmp_path: Path) -> None:
         check_adapter(str(wide), base, 16)
 
 
-@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
 def test_an_adapter_of_the_head_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     untied = build(tmp_path / "untied", tie_word_embeddings=False)
     headed = adapt(LlamaForCausalLM.from_pretrained(untied.base), tmp_path / "headed", target_modules=["lm_head"])

@@ -42,7 +42,7 @@ MISTAKES = {
         "{judging: likelihood}",
         "{judgin: likelihood}",
     ): "12:13: league.changes.judgin: unknown key; did you mean 'judging'?",
-    ("{judging: likelihood}", "{judging: some}"): "12:13: league.changes.judging: Input should be",
+    ("{judging: likelihood}", "{judging: some}"): "12:13: league.changes.judging: ",
     ("{judging: likelihood}", "{sweep.judging: []}"): "12:13: league.changes.sweep.judging: cannot be changed",
     ("weights: reputation}", "weights: equal}"): "13:3: league.judge_weights: reputation needs an arena whose",
     ("builder: duel", "builder: dual"): "14:11: league.pairs.builder: unknown builder 'dual'; did you mean 'duel'?",
@@ -52,7 +52,7 @@ MISTAKES = {
     ("loss: dpo, params: {beta: 0.1}", "loss: inpo"): "15:11: league.train.loss: loss 'inpo' plays against others; set",
     ("{beta: 0.1}", "{bta: 0.1}"): "15:31: league.train.params.bta: unknown key; did you mean 'beta'?",
     ("learning_rate: 1", "learning_rat: 1"): "15:55: league.train.arguments.learning_rat: unknown key; did you mean",
-    ("learning_rate: 1", "epochs: 0, learning_rate: 1"): "15:55: league.train.arguments.epochs: Input should be",
+    ("learning_rate: 1", "epochs: 0, learning_rate: 1"): "15:55: league.train.arguments.epochs: ",
     ("learning_rate: 1", "params: {}, learning_rate: 1"): "15:55: league.train.arguments.params: is said elsewhere",
     (
         "exam: {",
