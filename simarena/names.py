@@ -14,12 +14,8 @@ LONGEST = 120
 """Bytes of a name in UTF-8: with "@version" and an ending it fits the file systems that hold 143."""
 SIGNS = '/\\:*?"<>|'
 """Separators of some system, or signs that some system refuses."""
-DEVICES = {
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    *(f"{port}{n}" for port in ("COM", "LPT") for n in "0123456789\u00b9\u00b2\u00b3"),
+DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
+    f"{port}{n}" for port in ("COM", "LPT") for n in "0123456789\u00b9\u00b2\u00b3"
 }
 """Windows opens a device under these names, whatever their ending."""
 

@@ -165,14 +165,15 @@ def open_in_place(path: Path) -> int:
 def claim(folder: Path, marker: str, *beside: str) -> None:
     """OutputError where `folder` is not this command's: it is to be new, empty, or to hold the file `marker`.
 
-    `beside`: files that may be there before the marker is, as one that was killed early leaves them.
+    `beside`: files that may be there before the marker is, as one that was killed early leaves them. Hidden files, such
+    as `.gitkeep`, count for nothing: no command of ours writes one there but unfinished files.
     """
     if standing(folder) is None:
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file; give a folder with --out")
     with explained(folder):
-        found = sorted(name for name in os.listdir(folder) if not name.startswith(PART))
+        found = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     if marker not in found and (others := [name for name in found if name not in beside]):
         raise OutputError(
             f"{folder} holds other files ({', '.join(others[:3])}); give a new or empty folder with --out"

@@ -152,6 +152,7 @@ def test_a_folder_is_claimed_that_is_new_empty_or_marked(tmp_path: Path) -> None
         if name in ("marked", "begun"):
             (folder / ("mark" if name == "marked" else "lock")).write_text("")
             (folder / f"{outputs.PART}1f").write_text("left by one that was killed")
+            (folder / ".gitkeep").write_text("")
         outputs.claim(folder, "mark", "lock")
     (tmp_path / "way").symlink_to("empty")
     outputs.claim(tmp_path / "way", "mark")
