@@ -17,8 +17,8 @@ NEWEST := .venv-newest
 INSTALL = -m pip install -qq --disable-pip-version-check --no-build-isolation
 
 # $(call environment,FOLDER): a virtual environment, unless it is there
-environment = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")'; \
-	echo "setting up $(1): this takes minutes"; test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+environment = @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "simarena needs Python 3.11 or newer")' && \
+	echo "setting up $(1): this takes minutes" && (test -x $(1)/bin/python || $(PYTHON) -m venv $(1))
 
 # $(call developers,FOLDER,PIP ARGUMENTS): what building simarena takes, then simarena and what its tests take
 developers = $(1)/bin/python $(INSTALL) $(2) -r requirements/build.in && \
