@@ -28,7 +28,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class MissedVerdicts:
     """How often an agent that was asked for verdicts gave none."""
 
     missed: Share
@@ -44,7 +44,7 @@ class Unusable:
     """Role -> share of its turns whose reply could not be applied as meant."""
     agents: dict[str, Share]
     """Agent -> the same of its turns, in whatever role."""
-    judges: dict[str, Judge]
+    judges: dict[str, MissedVerdicts]
     """Agent -> its verdicts."""
     undecided: Share
     """Share of the finished matches that no judge decided."""
@@ -93,16 +93,16 @@ def verdicts(results: Sequence[Result]) -> dict[str, dict[str, list[int]]]:
     return found
 
 
-def judge_of(orders: Mapping[str, Sequence[int]]) -> Judge:
+def judge_of(orders: Mapping[str, Sequence[int]]) -> MissedVerdicts:
     """A judge's record from its counts by order."""
     given, missed = (sum(counts[i] for counts in orders.values()) for i in (0, 1))
-    return Judge(
+    return MissedVerdicts(
         missed=share(missed, given + missed),
         orders={order: share(orders[order][1], sum(orders[order])) for order in ORDERS if order in orders},
     )
 
 
-def warnings(judges: Mapping[str, Judge], undecided: Share) -> Iterator[str]:
+def warnings(judges: Mapping[str, MissedVerdicts], undecided: Share) -> Iterator[str]:
     """What a reader has to be told, one sentence each."""
     for agent, judge in judges.items():
         if max(each.share for each in judge.orders.values()) > TOLERATED:
@@ -112,7 +112,7 @@ def warnings(judges: Mapping[str, Judge], undecided: Share) -> Iterator[str]:
         yield f"{count} of {undecided.of} matches were decided by no judge: they are no ties and are in no rating"
 
 
-def by_order(judge: Judge) -> str:
+def by_order(judge: MissedVerdicts) -> str:
     """Shares by order of reading, in words, where there are several."""
     if len(judge.orders) < 2:
         return ""
